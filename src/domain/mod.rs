@@ -1,0 +1,58 @@
+//! The rules, pure: no clock, no database, no network. Time is an argument.
+//!
+//! * [`ledger`]: accounts, transfers, journals, and the operations on them.
+//! * [`books`]: what each operation does.
+//! * [`session`]: what a student bought, on which terms, and how it ended.
+//! * [`settlement`]: how a cost is divided.
+//! * [`meter`]: what watched time costs.
+//! * [`payment`]: money that comes in and goes out, and histories.
+//! * [`user`], [`course`]: people, and what they offer.
+//! * [`audit`]: the ledger's invariants, replayed.
+
+pub mod audit;
+pub mod books;
+pub mod course;
+pub mod ledger;
+pub mod meter;
+pub mod payment;
+pub mod session;
+pub mod settlement;
+pub mod user;
+
+/// An enum that is one lower-case word each in SQL and JSON.
+macro_rules! word_enum {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal),* $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+        pub enum $name {
+            $($(#[$variant_doc])* #[serde(rename = $word)] $variant),*
+        }
+
+        impl $name {
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word),* }
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = String;
+
+            fn from_str(word: &str) -> Result<Self, String> {
+                match word {
+                    $($word => Ok(Self::$variant),)*
+                    _ => Err(format!("is none of {}", [$($word),*].join(", "))),
+                }
+            }
+        }
+    };
+}
+pub(crate) use word_enum;

@@ -1,0 +1,3 @@
+//! The `murph` binary.
+
+fn main() {}
