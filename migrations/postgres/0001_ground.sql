@@ -1,0 +1,205 @@
+-- The ground: people, courses, and the double-entry ledger with the money side of sessions.
+--
+-- Money is in whole micro-units (10^-6 of the currency). What the database can check, it checks:
+-- see the constraints.
+-- The same tables with the same columns stand in migrations/sqlite; a test compares them.
+
+-- SQLite's hex(), so that an id can become text by the same SQL.
+CREATE FUNCTION hex(id uuid) RETURNS text LANGUAGE sql IMMUTABLE STRICT AS
+  $$ SELECT upper(replace($1::text, '-', '')) $$;
+
+CREATE TABLE users (
+  id            UUID    NOT NULL PRIMARY KEY,
+  email         TEXT    NOT NULL UNIQUE,          -- lower case
+  name          TEXT    NOT NULL,
+  role          TEXT    NOT NULL CHECK (role IN ('student', 'teacher', 'admin')),
+  status        TEXT    NOT NULL CHECK (status IN ('active', 'suspended', 'deleted')),
+  password_hash TEXT    NOT NULL,
+  profile       JSONB   NOT NULL,
+  created_at    TIMESTAMPTZ NOT NULL,
+  updated_at    TIMESTAMPTZ NOT NULL
+);
+
+-- One sign-in. Its refresh tokens form a chain that ends as a whole.
+CREATE TABLE logins (
+  id         UUID    NOT NULL PRIMARY KEY,
+  user_id    UUID    NOT NULL REFERENCES users (id),
+  address    TEXT    NOT NULL,
+  created_at TIMESTAMPTZ NOT NULL,
+  expires_at TIMESTAMPTZ NOT NULL,
+  ended_at   TIMESTAMPTZ,
+  end_reason TEXT CHECK (end_reason IN ('logged_out', 'token_reused', 'password_changed', 'ended_by_admin')),
+  CHECK ((ended_at IS NULL) = (end_reason IS NULL))
+);
+CREATE INDEX logins_of_user ON logins (user_id);
+CREATE INDEX logins_by_expiry ON logins (expires_at);
+
+-- Only the hash of a token is kept.
+CREATE TABLE refresh_tokens (
+  token_hash BYTEA   NOT NULL PRIMARY KEY CHECK (length(token_hash) = 32),
+  login_id   UUID    NOT NULL REFERENCES logins (id) ON DELETE CASCADE,
+  created_at TIMESTAMPTZ NOT NULL,
+  used_at    TIMESTAMPTZ
+);
+CREATE INDEX refresh_tokens_of_login ON refresh_tokens (login_id);
+
+CREATE TABLE courses (
+  id                    UUID    NOT NULL PRIMARY KEY,
+  teacher_id            UUID    NOT NULL REFERENCES users (id),
+  title                 TEXT    NOT NULL,
+  -- The upper bound keeps price x watched time of a day within 64 bits.
+  price_per_minute      BIGINT NOT NULL CHECK (price_per_minute BETWEEN 0 AND 100000000000),
+  currency              TEXT    NOT NULL CHECK (length(currency) = 3),
+  platform_basis_points BIGINT NOT NULL CHECK (platform_basis_points BETWEEN 0 AND 10000),
+  partners              JSONB   NOT NULL,
+  created_at            TIMESTAMPTZ NOT NULL,
+  updated_at            TIMESTAMPTZ NOT NULL
+);
+CREATE INDEX courses_of_teacher ON courses (teacher_id);
+
+-- The ledger's accounts. `posted` is what an account owns, `held` what open sessions reserve of it.
+-- Only a gateway, which stands for the world outside, may be below zero.
+CREATE TABLE accounts (
+  id         UUID    NOT NULL PRIMARY KEY,
+  kind       TEXT    NOT NULL CHECK (kind IN ('wallet', 'earnings', 'platform', 'partner', 'gateway')),
+  user_id    UUID    REFERENCES users (id),
+  name       TEXT,
+  currency   TEXT    NOT NULL CHECK (length(currency) = 3),
+  posted     BIGINT NOT NULL DEFAULT 0,
+  held       BIGINT NOT NULL DEFAULT 0 CHECK (held >= 0),
+  created_at TIMESTAMPTZ NOT NULL,
+  CHECK (kind = 'gateway' OR posted - held >= 0),
+  CHECK (kind = 'wallet' OR held = 0),
+  CHECK ((kind IN ('wallet', 'earnings')) = (user_id IS NOT NULL)),
+  CHECK ((kind IN ('partner', 'gateway')) = (name IS NOT NULL)),
+  UNIQUE (id, currency)                          -- so that both ends of a transfer share one
+) WITH (fillfactor = 50);                        -- balances change all the time: room to do it in place
+CREATE UNIQUE INDEX accounts_of_user ON accounts (user_id, kind, currency) WHERE user_id IS NOT NULL;
+
+-- A journal's id is its idempotency key: settle:<session>, top_up:<provider>:<payment>, ...; ids in
+-- it are 32 hexadecimal digits.
+CREATE TABLE journals (
+  id    TEXT    COLLATE "C" NOT NULL PRIMARY KEY,
+  kind  TEXT    NOT NULL CHECK (kind IN ('settle', 'top_up', 'payout', 'quality_bonus', 'reversal')),
+  actor UUID,         -- the user who asked for it; null: Murph itself
+  at    TIMESTAMPTZ NOT NULL
+);
+
+-- A row has two sides, so it cannot be out of balance.
+CREATE TABLE transfers (
+  journal_id        TEXT    COLLATE "C" NOT NULL REFERENCES journals (id),
+  seq               BIGINT NOT NULL CHECK (seq >= 0),
+  debit_account_id  UUID    NOT NULL,
+  credit_account_id UUID    NOT NULL,
+  currency          TEXT    NOT NULL,
+  amount            BIGINT NOT NULL CHECK (amount > 0),
+  at                TIMESTAMPTZ NOT NULL,
+  PRIMARY KEY (journal_id, seq),
+  FOREIGN KEY (debit_account_id, currency) REFERENCES accounts (id, currency),
+  FOREIGN KEY (credit_account_id, currency) REFERENCES accounts (id, currency),
+  CHECK (debit_account_id <> credit_account_id)
+);
+CREATE INDEX transfers_to ON transfers (credit_account_id, at);
+
+-- History is append-only: corrections are new journals.
+CREATE FUNCTION append_only() RETURNS trigger LANGUAGE plpgsql AS
+  $$ BEGIN RAISE EXCEPTION '% are append-only', TG_TABLE_NAME; END $$;
+CREATE TRIGGER journals_keep BEFORE UPDATE OR DELETE ON journals FOR EACH ROW EXECUTE FUNCTION append_only();
+CREATE TRIGGER journals_stay BEFORE TRUNCATE ON journals EXECUTE FUNCTION append_only();
+CREATE TRIGGER transfers_keep BEFORE UPDATE OR DELETE ON transfers FOR EACH ROW EXECUTE FUNCTION append_only();
+CREATE TRIGGER transfers_stay BEFORE TRUNCATE ON transfers EXECUTE FUNCTION append_only();
+
+-- A session and its hold are one row, so that the row itself can say that a session never costs
+-- more than its hold, and no hold can outlive its session.
+CREATE TABLE sessions (
+  id                    UUID    NOT NULL PRIMARY KEY,
+  student_id            UUID    NOT NULL REFERENCES users (id),
+  course_id             UUID    NOT NULL REFERENCES courses (id),
+  teacher_id            UUID    NOT NULL REFERENCES users (id),
+  -- the terms, as they were at the start
+  currency              TEXT    NOT NULL,
+  price_per_minute      BIGINT NOT NULL CHECK (price_per_minute BETWEEN 0 AND 100000000000),
+  platform_basis_points BIGINT NOT NULL CHECK (platform_basis_points BETWEEN 0 AND 10000),
+  partners              JSONB   NOT NULL,
+  free_below_ms         BIGINT NOT NULL CHECK (free_below_ms >= 0), -- ended with less watched: free
+  spending_cap          BIGINT CHECK (spending_cap > 0),
+  auto_extend           BOOLEAN NOT NULL,
+  -- the hold; a free course holds nothing
+  wallet_id             UUID,
+  held                  BIGINT NOT NULL CHECK (held >= 0 AND (spending_cap IS NULL OR held <= spending_cap)),
+  -- the life
+  status                TEXT    NOT NULL CHECK (status IN ('active', 'completed', 'cancelled')),
+  fence                 BIGINT NOT NULL CHECK (fence > 0),
+  watched_ms            BIGINT NOT NULL CHECK (watched_ms BETWEEN 0 AND 86400000),
+  cost                  BIGINT NOT NULL,
+  started_at            TIMESTAMPTZ NOT NULL,
+  ended_at              TIMESTAMPTZ,
+  end_reason            TEXT CHECK (end_reason IN ('ended_by_student', 'disconnected', 'never_started',
+                          'funds_exhausted', 'node_lost', 'max_duration', 'ended_by_admin', 'logged_out')),
+  journal_id            TEXT COLLATE "C" REFERENCES journals (id),
+  FOREIGN KEY (wallet_id, currency) REFERENCES accounts (id, currency),
+  CHECK ((wallet_id IS NULL) = (price_per_minute = 0)),
+  CHECK ((wallet_id IS NULL) = (held = 0)),
+  CHECK (cost BETWEEN 0 AND held),
+  CHECK (cost = CASE
+           WHEN status <> 'completed' THEN 0
+           WHEN price_per_minute * watched_ms / 60000 > held THEN held
+           ELSE price_per_minute * watched_ms / 60000 END),
+  CHECK (watched_ms <= extract(epoch FROM ended_at - started_at) * 1000),
+  CHECK ((status = 'active') = (ended_at IS NULL)),
+  CHECK ((status = 'active') = (end_reason IS NULL)),
+  CHECK ((status = 'active') = (journal_id IS NULL)),
+  CHECK (journal_id = 'settle:' || lower(hex(id)))     -- so a session is settled once
+);
+CREATE UNIQUE INDEX sessions_one_active ON sessions (student_id) WHERE status = 'active';
+CREATE INDEX sessions_of_student ON sessions (student_id, started_at);
+
+CREATE TABLE top_ups (
+  id                  UUID    NOT NULL PRIMARY KEY,
+  user_id             UUID    NOT NULL REFERENCES users (id),
+  account_id          UUID    NOT NULL,
+  currency            TEXT    NOT NULL,
+  amount              BIGINT NOT NULL CHECK (amount > 0),
+  provider            TEXT    NOT NULL,
+  provider_payment_id TEXT    NOT NULL,
+  status              TEXT    NOT NULL CHECK (status IN ('pending', 'completed', 'failed')),
+  journal_id          TEXT REFERENCES journals (id),
+  created_at          TIMESTAMPTZ NOT NULL,
+  UNIQUE (provider, provider_payment_id),        -- a payment is credited once
+  FOREIGN KEY (account_id, currency) REFERENCES accounts (id, currency),
+  CHECK ((status = 'completed') = (journal_id IS NOT NULL))
+);
+CREATE INDEX top_ups_of_user ON top_ups (user_id, created_at);
+
+CREATE TABLE payouts (
+  id         UUID    NOT NULL PRIMARY KEY,
+  user_id    UUID    NOT NULL REFERENCES users (id),
+  account_id UUID    NOT NULL,
+  currency   TEXT    NOT NULL,
+  amount     BIGINT NOT NULL CHECK (amount > 0),
+  provider   TEXT    NOT NULL,
+  status     TEXT    NOT NULL CHECK (status IN ('pending', 'completed', 'failed')),
+  journal_id TEXT    NOT NULL REFERENCES journals (id),
+  created_at TIMESTAMPTZ NOT NULL,
+  FOREIGN KEY (account_id, currency) REFERENCES accounts (id, currency)
+);
+CREATE INDEX payouts_of_user ON payouts (user_id, created_at);
+
+-- The answer to a request that carried an Idempotency-Key, written with the work itself.
+CREATE TABLE idempotency_keys (
+  user_id      UUID    NOT NULL REFERENCES users (id),
+  key          TEXT    NOT NULL,
+  request_hash BYTEA   NOT NULL CHECK (length(request_hash) = 32),
+  status       BIGINT,
+  body         TEXT,
+  created_at   TIMESTAMPTZ NOT NULL,
+  PRIMARY KEY (user_id, key)
+);
+CREATE INDEX idempotency_keys_by_age ON idempotency_keys (created_at);
+
+-- Secrets that the nodes of one installation share when none are configured.
+CREATE TABLE secrets (
+  name       TEXT    NOT NULL PRIMARY KEY,
+  value      TEXT    NOT NULL,
+  created_at TIMESTAMPTZ NOT NULL
+);

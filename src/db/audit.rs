@@ -1,0 +1,212 @@
+//! What `murph check-ledger` asks the database. Each statement names the rows that are wrong.
+
+use futures_util::TryStreamExt;
+use sqlx::FromRow;
+
+use crate::{
+    db::Tx,
+    domain::audit::{Finding, Replay, Report},
+    error::Result,
+    id::AccountId,
+    money::Money,
+};
+
+/// At most so many wrong rows are named for each invariant.
+const NAMED_MAX: i64 = 20;
+
+/// One statement: what it looks for, and how it names what it finds. Each selects a subject and
+/// two amounts that ought to be equal.
+struct Check {
+    invariant: &'static str,
+    subject: &'static str,
+    problem: &'static str,
+    sql: &'static str,
+}
+
+const CHECKS: &[Check] = &[
+    Check {
+        invariant: "I1",
+        subject: "currency",
+        problem: "the balances sum to {1} micro-units, not {2}",
+        sql: "SELECT currency, CAST(SUM(posted) AS BIGINT), CAST(0 AS BIGINT) FROM accounts
+               GROUP BY currency HAVING SUM(posted) <> 0 LIMIT $1",
+    },
+    Check {
+        invariant: "I2",
+        subject: "account",
+        problem: "owns {1} micro-units, its transfers give {2}",
+        sql: "SELECT lower(hex(a.id)), a.posted, COALESCE(moved.amount, 0)
+                FROM accounts a
+                LEFT JOIN (SELECT account_id, CAST(SUM(amount) AS BIGINT) AS amount FROM (
+                             SELECT credit_account_id AS account_id, amount FROM transfers
+                             UNION ALL
+                             SELECT debit_account_id, -amount FROM transfers) sides
+                            GROUP BY account_id) moved ON moved.account_id = a.id
+               WHERE a.posted <> COALESCE(moved.amount, 0) LIMIT $1",
+    },
+    Check {
+        invariant: "I3",
+        subject: "account",
+        problem: "holds {1} micro-units, its open sessions hold {2}",
+        sql: "SELECT lower(hex(a.id)), a.held, COALESCE(open.held, 0)
+                FROM accounts a
+                LEFT JOIN (SELECT wallet_id, CAST(SUM(held) AS BIGINT) AS held FROM sessions
+                            WHERE status = 'active' AND wallet_id IS NOT NULL
+                            GROUP BY wallet_id) open ON open.wallet_id = a.id
+               WHERE a.held <> COALESCE(open.held, 0) LIMIT $1",
+    },
+    Check {
+        invariant: "I4",
+        subject: "session",
+        problem: "costs {1} micro-units, {2} were paid out of its wallet",
+        sql: "SELECT lower(hex(s.id)), s.cost, COALESCE(paid.amount, 0)
+                FROM sessions s
+                LEFT JOIN (SELECT journal_id, debit_account_id,
+                                  CAST(SUM(amount) AS BIGINT) AS amount
+                             FROM transfers GROUP BY journal_id, debit_account_id) paid
+                  ON paid.journal_id = s.journal_id AND paid.debit_account_id = s.wallet_id
+               WHERE s.status <> 'active' AND s.cost <> COALESCE(paid.amount, 0) LIMIT $1",
+    },
+    Check {
+        invariant: "I4",
+        subject: "session",
+        problem: "moved {1} micro-units from accounts that are not its wallet",
+        sql: "SELECT lower(hex(s.id)), CAST(SUM(t.amount) AS BIGINT), CAST(0 AS BIGINT)
+                FROM sessions s JOIN transfers t ON t.journal_id = s.journal_id
+               WHERE s.wallet_id IS NULL OR t.debit_account_id <> s.wallet_id
+               GROUP BY s.id LIMIT $1",
+    },
+    Check {
+        invariant: "I5",
+        subject: "account",
+        problem: "owns {1} micro-units and holds {2}",
+        sql: "SELECT lower(hex(id)), posted, held FROM accounts
+               WHERE held < 0 OR (kind <> 'gateway' AND posted < held) LIMIT $1",
+    },
+    Check {
+        invariant: "I6",
+        subject: "session",
+        problem: "has ended ({1}) and has {2} settlement journals",
+        sql: "SELECT lower(hex(s.id)), CAST(CASE WHEN s.status = 'active' THEN 0 ELSE 1 END AS BIGINT),
+                     CAST(COUNT(j.id) AS BIGINT)
+                FROM sessions s LEFT JOIN journals j ON j.id = s.journal_id AND j.kind = 'settle'
+               GROUP BY s.id, s.status
+              HAVING COUNT(j.id) <> CASE WHEN s.status = 'active' THEN 0 ELSE 1 END LIMIT $1",
+    },
+    Check {
+        invariant: "I6",
+        subject: "journal",
+        problem: "settles {2} sessions, not {1}",
+        sql: "SELECT j.id, CAST(1 AS BIGINT), CAST(COUNT(s.id) AS BIGINT)
+                FROM journals j LEFT JOIN sessions s
+                  ON s.journal_id = j.id
+               WHERE j.kind = 'settle' GROUP BY j.id HAVING COUNT(s.id) <> 1 LIMIT $1",
+    },
+    Check {
+        invariant: "I9",
+        subject: "session",
+        problem: "costs {1} micro-units, its watched time costs {2}",
+        sql: "SELECT subject, cost, due FROM (
+                SELECT lower(hex(id)) AS subject, cost,
+                       CASE WHEN status <> 'completed' THEN 0
+                            WHEN price_per_minute * watched_ms / 60000 > held THEN held
+                            ELSE price_per_minute * watched_ms / 60000 END AS due
+                  FROM sessions) costs
+               WHERE cost <> due LIMIT $1",
+    },
+];
+
+/// Looks at everything, through a snapshot, and names what is wrong.
+pub async fn check(tx: &mut Tx) -> Result<Report> {
+    let mut report = Report::default();
+    for check in CHECKS {
+        report.findings.extend(run(tx, check).await?);
+    }
+    report.findings.extend(watched_too_long(tx).await?);
+    let mut replay = replay(tx).await?;
+    report.transfers = replay.transfers;
+    report.findings.extend(compare(tx, &mut replay).await?);
+    report.accounts = count(tx, "SELECT COUNT(*) FROM accounts").await?;
+    report.sessions = count(tx, "SELECT COUNT(*) FROM sessions").await?;
+    report.journals = count(tx, "SELECT COUNT(*) FROM journals").await?;
+    report.balanced = report.findings.is_empty();
+    Ok(report)
+}
+
+async fn run(tx: &mut Tx, check: &Check) -> Result<Vec<Finding>> {
+    let rows: Vec<(String, i64, i64)> = on!(tx, conn => sqlx::query_as(check.sql)
+        .bind(NAMED_MAX)
+        .fetch_all(conn)
+        .await)?;
+    let finding = |(subject, first, second): (String, i64, i64)| Finding {
+        invariant: check.invariant,
+        subject: format!("{} {subject}", check.subject),
+        problem: check
+            .problem
+            .replace("{1}", &first.to_string())
+            .replace("{2}", &second.to_string()),
+    };
+    Ok(rows.into_iter().map(finding).collect())
+}
+
+/// I9, second half: nobody watches longer than the session lasted.
+async fn watched_too_long(tx: &mut Tx) -> Result<Vec<Finding>> {
+    #[derive(FromRow)]
+    struct Row {
+        id: crate::id::SessionId,
+        watched_ms: i64,
+        started_at: crate::time::Timestamp,
+        ended_at: crate::time::Timestamp,
+    }
+    let mut findings = Vec::new();
+    on!(tx, conn => {
+        let mut rows = sqlx::query_as::<_, Row>(
+            "SELECT id, watched_ms, started_at, ended_at FROM sessions WHERE status <> 'active'",
+        )
+        .fetch(conn);
+        while let Some(row) = rows.try_next().await? {
+            let lasted_ms = row.ended_at.since(row.started_at).as_millis();
+            if u128::try_from(row.watched_ms).is_ok_and(|watched_ms| watched_ms <= lasted_ms) {
+                continue;
+            }
+            findings.push(Finding {
+                invariant: "I9",
+                subject: format!("session {}", row.id),
+                problem: format!("watched {} ms of {lasted_ms} ms", row.watched_ms),
+            });
+        }
+    });
+    Ok(findings)
+}
+
+async fn replay(tx: &mut Tx) -> Result<Replay> {
+    let mut replay = Replay::default();
+    on!(tx, conn => {
+        let mut rows = sqlx::query_as::<_, (AccountId, AccountId, Money)>(
+            "SELECT debit_account_id, credit_account_id, amount FROM transfers
+              ORDER BY at, journal_id, seq",
+        )
+        .fetch(conn);
+        while let Some((debit, credit, amount)) = rows.try_next().await? {
+            replay.transfer(debit, credit, amount);
+        }
+    });
+    Ok(replay)
+}
+
+async fn compare(tx: &mut Tx, replay: &mut Replay) -> Result<Vec<Finding>> {
+    let mut findings = Vec::new();
+    on!(tx, conn => {
+        let mut rows =
+            sqlx::query_as::<_, (AccountId, Money)>("SELECT id, posted FROM accounts").fetch(conn);
+        while let Some((account, posted)) = rows.try_next().await? {
+            findings.extend(replay.compare(account, posted));
+        }
+    });
+    findings.extend(replay.missing());
+    Ok(findings)
+}
+
+async fn count(tx: &mut Tx, sql: &'static str) -> Result<i64> {
+    Ok(on!(tx, conn => sqlx::query_scalar(sql).fetch_one(conn).await)?)
+}

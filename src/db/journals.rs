@@ -1,0 +1,77 @@
+//! Journals and their transfers. Nothing here is ever changed or deleted.
+
+use serde::Serialize;
+
+use crate::{
+    db::{Tx, accounts::ensure_all, portable::Hex},
+    domain::ledger::Journal,
+    error::Result,
+};
+
+#[derive(Serialize)]
+struct JournalRow<'a> {
+    id: &'a str,
+    kind: &'static str,
+    actor: Option<Hex>,
+    at: i64,
+}
+
+#[derive(Serialize)]
+struct TransferRow<'a> {
+    journal_id: &'a str,
+    seq: usize,
+    debit: Hex,
+    credit: Hex,
+    currency: String,
+    amount: i64,
+    at: i64,
+}
+
+/// Appends `journals`. The id of one that is there already is a unique violation.
+pub async fn insert(tx: &mut Tx, journals: &[Journal]) -> Result<()> {
+    if journals.is_empty() {
+        return Ok(());
+    }
+    let rows: Vec<JournalRow<'_>> = journals.iter().map(journal_row).collect();
+    let written = bulk!(
+        tx, &rows, [id text, kind text, actor uuid, at time],
+        "INSERT INTO journals (id, kind, actor, at) SELECT r.id, r.kind, r.actor, r.at FROM",
+        "ORDER BY r.id"
+    )?;
+    ensure_all(written, rows.len())?;
+
+    let rows: Vec<TransferRow<'_>> = journals.iter().flat_map(transfer_rows).collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let written = bulk!(
+        tx, &rows,
+        [journal_id text, seq bigint, debit uuid, credit uuid, currency text, amount bigint, at time],
+        "INSERT INTO transfers
+           (journal_id, seq, debit_account_id, credit_account_id, currency, amount, at)
+         SELECT r.journal_id, r.seq, r.debit, r.credit, r.currency, r.amount, r.at FROM",
+        "WHERE true"
+    )?;
+    ensure_all(written, rows.len())
+}
+
+fn journal_row(journal: &Journal) -> JournalRow<'_> {
+    JournalRow {
+        id: &journal.id,
+        kind: journal.kind.as_str(),
+        actor: journal.actor.map(|actor| Hex(actor.uuid())),
+        at: journal.at.micros(),
+    }
+}
+
+fn transfer_rows(journal: &Journal) -> impl Iterator<Item = TransferRow<'_>> {
+    journal.transfers.iter().enumerate().map(|(seq, transfer)| TransferRow {
+        journal_id: &journal.id,
+        seq,
+        debit: Hex(transfer.debit.uuid()),
+        credit: Hex(transfer.credit.uuid()),
+        currency: transfer.currency.to_string(),
+        amount: transfer.amount.micros(),
+        at: journal.at.micros(),
+    })
+}
