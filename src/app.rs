@@ -1,0 +1,90 @@
+//! What every part of a running Murph shares.
+
+use std::{ops::Deref, sync::Arc};
+
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    clock::Clock,
+    config::Config,
+    db::Db,
+    error::Result,
+    gateway::Gateway,
+    limits::Limits,
+    service::{
+        idempotency::Running,
+        identity::{Keys, Passwords},
+        writer::Writer,
+    },
+    telemetry::Metrics,
+};
+
+/// Handle to the shared state. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct App(Arc<State>);
+
+#[derive(Debug)]
+pub struct State {
+    pub config: Config,
+    pub clock: Clock,
+    pub db: Db,
+    pub metrics: Metrics,
+    pub limits: Limits,
+    pub keys: Keys,
+    pub passwords: Passwords,
+    pub gateway: Option<Gateway>,
+    /// Requests with an `Idempotency-Key` that are under way on this node.
+    pub running: Running,
+    pub writer: Writer,
+    /// Everything that runs beside the requests; a graceful stop waits for it.
+    pub tasks: TaskTracker,
+    /// Cancelled when this Murph is to stop, or when a part of it died that it cannot do without.
+    pub stop: CancellationToken,
+    /// Cancelled when no request is left that could hand something to the writer.
+    finish: CancellationToken,
+}
+
+impl Deref for App {
+    type Target = State;
+
+    fn deref(&self) -> &State {
+        &self.0
+    }
+}
+
+impl App {
+    /// Puts a Murph together on a database that is migrated, and sets its writer to work.
+    pub async fn start(config: Config, clock: Clock, db: Db) -> Result<Self> {
+        let metrics = Metrics::new();
+        let keys = Keys::load(&config, &db, clock.now()).await?;
+        let (writer, workers) = Writer::new(&db, &clock, &metrics, &config.ledger);
+        let app = Self(Arc::new(State {
+            limits: Limits::new(&config.auth),
+            passwords: Passwords::new(config.auth.password_hashers),
+            gateway: Gateway::from_config(&config.payments),
+            running: Running::default(),
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+            finish: CancellationToken::new(),
+            config,
+            clock,
+            db,
+            metrics,
+            keys,
+            writer,
+        }));
+        for worker in workers {
+            app.tasks.spawn(worker.run(app.finish.clone(), app.stop.clone()));
+        }
+        Ok(app)
+    }
+
+    /// Ends what runs beside the requests, the writer last, and closes the database.
+    pub async fn finish(&self) {
+        self.stop.cancel();
+        self.finish.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        self.db.close().await;
+    }
+}

@@ -1,0 +1,19 @@
+//! What is done from time to time, beside the requests.
+
+use tokio::time::MissedTickBehavior;
+
+use crate::app::App;
+
+mod prune;
+
+/// Sets all jobs to work, until the server stops.
+pub fn spawn(app: &App) {
+    app.tasks.spawn(prune::run(app.clone()));
+}
+
+/// A timer for a job: after a pause it goes on as before, without catching up.
+fn every(period: std::time::Duration) -> tokio::time::Interval {
+    let mut timer = tokio::time::interval(period);
+    timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    timer
+}

@@ -1,0 +1,156 @@
+//! One secret, and the keys that are derived from it.
+//!
+//! The secret is configured; or made on the first start and kept, in the data directory with
+//! SQLite, in the database with PostgreSQL, where all nodes find it. From it follow the key that
+//! signs access tokens (Ed25519) and the one that chains refresh tokens, so there is one thing to
+//! keep, to share between nodes and to change.
+
+use std::{
+    fs,
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+};
+
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use hmac::{Hmac, KeyInit, Mac};
+use jsonwebtoken::{DecodingKey, EncodingKey};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    config::{Config, DatabaseUrl},
+    db::{self, Db},
+    error::{Error, Result},
+    time::Timestamp,
+};
+
+/// Of the file in the data directory, and of the row in the database.
+const SECRET_NAME: &str = "auth_secret";
+
+/// What stands before the 32 bytes of an Ed25519 private key in its PKCS#8 form (RFC 8410).
+const PKCS8_PREFIX: [u8; 16] =
+    [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
+
+/// Keys to sign and to check tokens with. Prints nothing of them.
+pub struct Keys {
+    pub(super) signing: EncodingKey,
+    /// The signing key's public half first, then those of secrets that were replaced.
+    pub(super) checking: Vec<PublicKey>,
+    refresh: Vec<u8>,
+}
+
+pub(super) struct PublicKey {
+    pub(super) id: String,
+    pub(super) key: DecodingKey,
+    bytes: Vec<u8>,
+}
+
+impl std::fmt::Debug for Keys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Keys").field("id", &self.checking[0].id).finish_non_exhaustive()
+    }
+}
+
+impl Keys {
+    /// Derives the keys from the secret, which is made if there is none yet.
+    pub async fn load(config: &Config, db: &Db, now: Timestamp) -> Result<Self> {
+        let configured = config.auth.secret.expose();
+        let secret = match (configured, config.database_url()) {
+            ("", DatabaseUrl::Sqlite(_)) => kept_in_file(&config.server.data_dir)?,
+            ("", DatabaseUrl::Postgres(_)) => kept_in_database(db, now).await?,
+            (configured, _) => configured.to_owned(),
+        };
+        let replaced = config.auth.previous_secrets.iter().map(|secret| secret.expose());
+        Self::derive(&secret, replaced)
+    }
+
+    fn derive<'a>(secret: &str, replaced: impl Iterator<Item = &'a str>) -> Result<Self> {
+        let seed = derive(secret.as_bytes(), "murph access tokens 1");
+        let mut checking = vec![PublicKey::of(&seed)?];
+        for secret in replaced {
+            checking.push(PublicKey::of(&derive(secret.as_bytes(), "murph access tokens 1"))?);
+        }
+        Ok(Self {
+            signing: EncodingKey::from_ed_der(&[&PKCS8_PREFIX[..], &seed].concat()),
+            checking,
+            refresh: derive(secret.as_bytes(), "murph refresh tokens 1"),
+        })
+    }
+
+    /// The token that follows `token` in its chain: always the same, and known to nobody else.
+    /// So an answer that was lost can be given again without keeping any token.
+    pub(super) fn successor(&self, token: &str) -> String {
+        URL_SAFE_NO_PAD.encode(derive(&self.refresh, token))
+    }
+
+    /// The public keys, as `/.well-known/jwks.json` shows them.
+    #[must_use]
+    pub fn jwks(&self) -> Value {
+        let keys = self.checking.iter().map(|key| {
+            json!({
+                "kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig", "kid": key.id,
+                "x": URL_SAFE_NO_PAD.encode(&key.bytes),
+            })
+        });
+        json!({ "keys": keys.collect::<Vec<_>>() })
+    }
+}
+
+impl PublicKey {
+    fn of(seed: &[u8]) -> Result<Self> {
+        let pair = Ed25519KeyPair::from_seed_unchecked(seed)
+            .map_err(|error| Error::Internal(format!("the signing key: {error}")))?;
+        let bytes = pair.public_key().as_ref().to_vec();
+        let id = URL_SAFE_NO_PAD.encode(&Sha256::digest(&bytes)[..9]);
+        Ok(Self { id, key: DecodingKey::from_ed_der(&bytes), bytes })
+    }
+}
+
+fn derive(secret: &[u8], label: &str) -> Vec<u8> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret).expect("HMAC takes any key");
+    mac.update(label.as_bytes());
+    mac.finalize().into_bytes().to_vec()
+}
+
+/// 256 random bits as text.
+pub(super) fn random_text() -> Result<String> {
+    let mut bytes = [0; 32];
+    aws_lc_rs::rand::fill(&mut bytes)
+        .map_err(|_| Error::Internal("the system gives no random bytes".into()))?;
+    Ok(URL_SAFE_NO_PAD.encode(bytes))
+}
+
+fn kept_in_file(data_dir: &Path) -> Result<String> {
+    let path = data_dir.join(SECRET_NAME);
+    let explain = |error: io::Error| {
+        Error::Internal(format!("cannot keep the secret in {}: {error}", path.display()))
+    };
+    fs::create_dir_all(data_dir).map_err(explain)?;
+    let new = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+    match new {
+        Ok(mut file) => {
+            let secret = random_text()?;
+            file.write_all(secret.as_bytes()).and_then(|()| file.sync_all()).map_err(explain)?;
+            Ok(secret)
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let secret = fs::read_to_string(&path).map_err(explain)?;
+            if secret.trim().len() < 32 {
+                let problem = format!("{} is not whole: remove it, or restore it", path.display());
+                return Err(Error::Internal(problem));
+            }
+            Ok(secret.trim().to_owned())
+        }
+        Err(error) => Err(explain(error)),
+    }
+}
+
+async fn kept_in_database(db: &Db, now: Timestamp) -> Result<String> {
+    let mut tx = db.begin().await?;
+    db::secrets::insert(&mut tx, SECRET_NAME, &random_text()?, now).await?;
+    let secret = db::secrets::find(&mut tx, SECRET_NAME).await?;
+    tx.commit().await?;
+    secret.ok_or_else(|| Error::Internal("the secret was not kept".into()))
+}

@@ -1,0 +1,130 @@
+//! The one place where money moves in the database: lock, decide, write.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    db::{self, Tx},
+    domain::{
+        books::Books,
+        ledger::{Account, Done, Operation, Owner, Post, Refusal},
+        session::{Session, SessionStatus},
+    },
+    error::Result,
+    id::{AccountId, SessionId},
+    money::Currency,
+    time::Timestamp,
+};
+
+/// Where the sessions of a batch are taken from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sessions {
+    /// From the operations, as their callers last saw them. Saves reading them, and is nearly
+    /// always right; [`apply`] answers `None` when it was not.
+    AsSeen,
+    /// From the database, locked.
+    Read,
+}
+
+/// What each operation of a batch came to.
+pub type Outcomes = Vec<Result<Done, Refusal>>;
+
+/// Does `operations` one after the other, and writes what they changed with one statement for each
+/// table, however many they are. A refused one changes nothing and does not hinder the others.
+///
+/// Nothing holds before the caller has committed. `None` if a session was not as its caller had
+/// seen it: then this transaction must be dropped, and the work done again on what is read.
+/// Rows are locked in the same order everywhere (sessions, then accounts, each by id), so that
+/// nodes wait for each other but never in a circle.
+pub async fn apply(
+    tx: &mut Tx,
+    operations: &[Operation],
+    sessions: Sessions,
+    now: Timestamp,
+) -> Result<Option<Outcomes>> {
+    let mut books = load(tx, operations, sessions).await?;
+    let outcomes = operations.iter().cloned().map(|operation| books.apply(operation)).collect();
+    let was_as_seen = write(tx, &books, now).await?;
+    Ok(was_as_seen.then_some(outcomes))
+}
+
+/// Moves money by one journal, in the caller's transaction.
+pub async fn post(tx: &mut Tx, post: Post, now: Timestamp) -> Result<()> {
+    let outcomes = apply(tx, &[Operation::Post(post)], Sessions::Read, now).await?;
+    let outcome = outcomes.and_then(|mut outcomes| outcomes.pop());
+    outcome.expect("one operation, on no session, has one outcome")?;
+    Ok(())
+}
+
+async fn load(tx: &mut Tx, operations: &[Operation], sessions: Sessions) -> Result<Books> {
+    let seen: BTreeMap<SessionId, &Session> =
+        operations.iter().filter_map(session_of).map(|session| (session.id, session)).collect();
+    let sessions: Vec<Session> = match sessions {
+        Sessions::AsSeen => seen.into_values().cloned().collect(),
+        Sessions::Read if seen.is_empty() => Vec::new(),
+        Sessions::Read => db::sessions::lock(tx, &seen.into_keys().collect::<Vec<_>>()).await?,
+    };
+
+    let mut owners: BTreeMap<AccountId, (Owner, Currency)> = BTreeMap::new();
+    let open = sessions.iter().filter(|session| session.status == SessionStatus::Active);
+    let named = operations.iter().flat_map(owners_of).chain(open.flat_map(owners_of_session));
+    owners.extend(named.map(|(owner, currency)| (owner.account(currency), (owner, currency))));
+
+    let mut books = Books::default();
+    if !owners.is_empty() {
+        let ids: Vec<_> = owners.keys().copied().collect();
+        for locked in db::accounts::lock(tx, &ids).await? {
+            let (owner, currency) = owners.remove(&locked.id).expect("only these were asked for");
+            let mut account = Account::new(owner, currency);
+            (account.posted, account.held) = (locked.posted, locked.held);
+            books.add_account(account, locked.active_session);
+        }
+    }
+    for session in sessions {
+        books.add_session(session);
+    }
+    Ok(books)
+}
+
+/// The session an operation is about, if it is there already.
+fn session_of(operation: &Operation) -> Option<&Session> {
+    match operation {
+        Operation::Extend(extend) => Some(&extend.session),
+        Operation::Settle(settle) => Some(&settle.session),
+        Operation::Start(_) | Operation::Post(_) => None,
+    }
+}
+
+/// Whose accounts an operation names by itself.
+fn owners_of(operation: &Operation) -> Vec<(Owner, Currency)> {
+    match operation {
+        Operation::Start(start) => start.session.payer().into_iter().collect(),
+        Operation::Post(post) => post.owners.clone(),
+        Operation::Extend(_) | Operation::Settle(_) => Vec::new(),
+    }
+}
+
+/// Whose accounts the money of an open session moves between; nobody's for a free course.
+fn owners_of_session(session: &Session) -> Vec<(Owner, Currency)> {
+    let Some(payer) = session.payer() else { return Vec::new() };
+    let payees = session.payees().map(|payee| (payee, session.terms.currency));
+    std::iter::once(payer).chain(payees).collect()
+}
+
+/// `false` if a session was not as it was thought to be.
+///
+/// Balances come last: on PostgreSQL the foreign keys of the rows before them lock the accounts
+/// they name, which costs nothing while we hold a stronger lock on the row as it was.
+async fn write(tx: &mut Tx, books: &Books, now: Timestamp) -> Result<bool> {
+    for change in books.changes().filter(|change| change.is_new) {
+        db::accounts::insert(tx, change.account, now).await?;
+    }
+    db::journals::insert(tx, books.journals()).await?;
+    // Ended sessions before new ones: a student has one open at a time.
+    if !db::sessions::update(tx, books.touched(false)).await? {
+        return Ok(false);
+    }
+    db::sessions::insert(tx, books.opened()).await?;
+    db::sessions::update(tx, books.touched(true)).await?;
+    db::accounts::update(tx, books.changes()).await?;
+    Ok(true)
+}
