@@ -1,0 +1,195 @@
+//! `/api/v1/auth`: register, sign in, stay signed in, sign out, and one's own account.
+
+use axum::{
+    Router,
+    extract::State,
+    http::StatusCode,
+    routing::{get, post, put},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{
+    app::App,
+    domain::user::{Role, User, check_password, parse_email, parse_name},
+    error::{Error, Result},
+    http::{
+        extract::{Caller, ClientAddr, Json},
+        users::UserView,
+    },
+    service::identity::{self, ProfileUpdate, Registration, Tokens},
+};
+
+/// The most that a profile may come to as JSON, in bytes.
+const PROFILE_MAX: usize = 4_096;
+
+/// The longest refresh token that is looked at.
+const REFRESH_TOKEN_MAX: usize = 128;
+
+pub fn routes() -> Router<App> {
+    Router::new()
+        .route("/auth/register", post(register))
+        .route("/auth/login", post(login))
+        .route("/auth/refresh", post(refresh))
+        .route("/auth/logout", post(logout))
+        .route("/auth/me", get(me).put(update))
+        .route("/auth/me/password", put(change_password))
+}
+
+#[derive(Serialize)]
+struct TokenResponse {
+    access_token: String,
+    refresh_token: String,
+    token_type: &'static str,
+    /// Of the access token, in seconds.
+    expires_in: u64,
+    user: UserView,
+}
+
+impl TokenResponse {
+    fn new(app: &App, (user, tokens): (User, Tokens)) -> Self {
+        Self {
+            access_token: tokens.access_token,
+            refresh_token: tokens.refresh_token,
+            token_type: "Bearer",
+            expires_in: app.config.auth.access_token_seconds,
+            user: UserView::of_oneself(user),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RegisterRequest {
+    email: String,
+    password: String,
+    name: String,
+    role: Role,
+}
+
+/// Make an account and sign in.
+async fn register(
+    State(app): State<App>,
+    ClientAddr(address): ClientAddr,
+    Json(body): Json<RegisterRequest>,
+) -> Result<(StatusCode, axum::Json<TokenResponse>)> {
+    app.limits.check_registration(address)?;
+    let registration = Registration {
+        email: parse_email(&body.email).map_err(|problem| Error::invalid("email", problem))?,
+        name: parse_name(&body.name).map_err(|problem| Error::invalid("name", problem))?,
+        password: new_password(&app, "password", body.password)?,
+        role: body.role,
+    };
+    let address = address.to_string();
+    let signed_in = identity::register(&app, registration, &address, app.clock.now()).await?;
+    Ok((StatusCode::CREATED, axum::Json(TokenResponse::new(&app, signed_in))))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LoginRequest {
+    email: String,
+    password: String,
+}
+
+/// Sign in.
+async fn login(
+    State(app): State<App>,
+    ClientAddr(address): ClientAddr,
+    Json(body): Json<LoginRequest>,
+) -> Result<axum::Json<TokenResponse>> {
+    // What cannot be an address is nobody's: answered, and limited, like any other.
+    let email = parse_email(&body.email).unwrap_or_default();
+    app.limits.check_login(address, &email)?;
+    if check_password(&body.password, 0).is_err() {
+        return Err(Error::WrongCredentials);
+    }
+    let address = address.to_string();
+    let now = app.clock.now();
+    let signed_in = identity::log_in(&app, &email, body.password, &address, now).await?;
+    Ok(axum::Json(TokenResponse::new(&app, signed_in)))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RefreshRequest {
+    refresh_token: String,
+}
+
+/// Trade a refresh token for the next one and a new access token.
+async fn refresh(
+    State(app): State<App>,
+    ClientAddr(address): ClientAddr,
+    Json(body): Json<RefreshRequest>,
+) -> Result<axum::Json<TokenResponse>> {
+    app.limits.check_refresh(address)?;
+    if body.refresh_token.len() > REFRESH_TOKEN_MAX {
+        return Err(Error::Unauthenticated("the refresh token is not valid"));
+    }
+    let signed_in = identity::refresh(&app, &body.refresh_token, app.clock.now()).await?;
+    Ok(axum::Json(TokenResponse::new(&app, signed_in)))
+}
+
+/// Sign out: the tokens of this sign-in are worth nothing from now on.
+async fn logout(State(app): State<App>, caller: Caller) -> Result<StatusCode> {
+    identity::log_out(&app, &caller, app.clock.now()).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Who am I?
+async fn me(caller: Caller) -> axum::Json<UserView> {
+    axum::Json(UserView::of_oneself(caller.user))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UpdateRequest {
+    name: Option<String>,
+    profile: Option<serde_json::Map<String, Value>>,
+}
+
+/// Change one's own name or profile.
+async fn update(
+    State(app): State<App>,
+    caller: Caller,
+    Json(body): Json<UpdateRequest>,
+) -> Result<axum::Json<UserView>> {
+    let name = body.name.as_deref().map(parse_name).transpose();
+    let name = name.map_err(|problem| Error::invalid("name", problem))?;
+    let profile = body.profile.map(Value::Object);
+    if profile.as_ref().is_some_and(|profile| profile.to_string().len() > PROFILE_MAX) {
+        return Err(Error::invalid("profile", format!("must come to at most {PROFILE_MAX} bytes")));
+    }
+    let update = ProfileUpdate { name, profile };
+    let user = identity::update_profile(&app, &caller, update, app.clock.now()).await?;
+    Ok(axum::Json(UserView::of_oneself(user)))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PasswordRequest {
+    current_password: String,
+    new_password: String,
+}
+
+/// Change one's own password; all other sign-ins end.
+async fn change_password(
+    State(app): State<App>,
+    ClientAddr(address): ClientAddr,
+    caller: Caller,
+    Json(body): Json<PasswordRequest>,
+) -> Result<StatusCode> {
+    // Guessing the current password is signing in by another door.
+    app.limits.check_login(address, &caller.user.email)?;
+    let new = new_password(&app, "new_password", body.new_password)?;
+    let current = body.current_password;
+    check_password(&current, 0).map_err(|_| Error::WrongCredentials)?;
+    identity::change_password(&app, &caller, current, new, app.clock.now()).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn new_password(app: &App, param: &'static str, password: String) -> Result<String> {
+    check_password(&password, app.config.auth.password_min_length)
+        .map_err(|problem| Error::invalid(param, problem))?;
+    Ok(password)
+}

@@ -1,0 +1,19 @@
+//! What handlers ask for: bodies, queries, ids, callers. Whatever does not fit is a [`Problem`].
+//!
+//! A handler that is not meant for everybody names [`Student`], [`Teacher`], [`Admin`] or
+//! [`Caller`] *before* the body: then nobody's body is read before it is known who sends it.
+//!
+//! [`Problem`]: super::error::Problem
+
+mod caller;
+mod client;
+mod complaint;
+mod json;
+mod params;
+
+pub use self::{
+    caller::{Admin, Caller, Student, Teacher},
+    client::{ClientAddr, IdempotencyKey},
+    json::Json,
+    params::{Path, Query},
+};

@@ -1,0 +1,288 @@
+//! `/api/v1/payments`: wallets, top-ups, payouts, and the history of an account.
+
+use axum::{
+    Router,
+    extract::State,
+    http::StatusCode,
+    routing::{get, post},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    app::App,
+    db::{
+        self,
+        transactions::{Filter, Position},
+    },
+    domain::{
+        ledger::{Account, AccountKind, Owner},
+        payment::{PaymentStatus, Payout, TopUp, Transaction, TransactionType},
+        user::User,
+    },
+    error::{Error, Result},
+    http::{
+        extract::{Caller, IdempotencyKey, Json, Path, Query, Student, Teacher},
+        page::{self, Page},
+    },
+    id::{PayoutId, SessionId, TopUpId},
+    money::{Amount, Currency, Money},
+    service::{
+        idempotency::{Answer, Request},
+        payments::{self, currency_or_default, owner_of},
+    },
+    time::Timestamp,
+};
+
+pub fn routes() -> Router<App> {
+    Router::new()
+        .route("/payments/wallet/connect", post(connect))
+        .route("/payments/wallet/balance", get(balance))
+        .route("/payments/wallet/top-ups", post(top_up))
+        .route("/payments/wallet/top-ups/{top_up_id}", get(show_top_up))
+        .route("/payments/payouts", post(pay_out))
+        .route("/payments/transactions", get(transactions))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CurrencyRequest {
+    currency: Option<Currency>,
+}
+
+/// A student's wallet or a teacher's earnings.
+#[derive(Serialize)]
+struct BalanceView {
+    kind: AccountKind,
+    currency: Currency,
+    posted: Money,
+    held: Money,
+    available: Money,
+}
+
+impl From<Account> for BalanceView {
+    fn from(account: Account) -> Self {
+        Self {
+            kind: account.owner.kind(),
+            currency: account.currency,
+            posted: account.posted,
+            held: account.held,
+            available: account.available(),
+        }
+    }
+}
+
+/// Open one's account in a currency. Opening it again changes nothing.
+async fn connect(
+    State(app): State<App>,
+    caller: Caller,
+    Json(body): Json<CurrencyRequest>,
+) -> Result<(StatusCode, axum::Json<BalanceView>)> {
+    let currency = currency_or_default(&app, body.currency)?;
+    let (account, is_new) =
+        payments::connect(&app, &caller.user, currency, app.clock.now()).await?;
+    let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
+    Ok((status, axum::Json(account.into())))
+}
+
+/// What one has, and what of it is held for a session.
+async fn balance(
+    State(app): State<App>,
+    caller: Caller,
+    Query(query): Query<CurrencyRequest>,
+) -> Result<axum::Json<BalanceView>> {
+    let currency = currency_or_default(&app, query.currency)?;
+    let account = payments::balance(&app, &caller.user, currency).await?;
+    Ok(axum::Json(account.into()))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AmountRequest {
+    amount: Amount,
+    currency: Option<Currency>,
+}
+
+#[derive(Serialize)]
+struct TopUpView {
+    id: TopUpId,
+    status: PaymentStatus,
+    amount: Money,
+    currency: Currency,
+    provider: String,
+    created_at: Timestamp,
+}
+
+impl From<&TopUp> for TopUpView {
+    fn from(top_up: &TopUp) -> Self {
+        Self {
+            id: top_up.id,
+            status: top_up.status,
+            amount: top_up.amount,
+            currency: top_up.currency,
+            provider: top_up.provider.clone(),
+            created_at: top_up.created_at,
+        }
+    }
+}
+
+/// Bring money into one's wallet.
+async fn top_up(
+    State(app): State<App>,
+    Student(student): Student,
+    IdempotencyKey(key): IdempotencyKey,
+    Json(body): Json<AmountRequest>,
+) -> Result<Answer> {
+    let currency = currency_or_default(&app, body.currency)?;
+    let request = Request::new(student.user.id, key, "top_up", &(body.amount.money(), currency));
+    let sum = (body.amount, currency);
+    let now = app.clock.now();
+    payments::top_up(&app, &student.user, sum, request, now, |top_up| TopUpView::from(top_up)).await
+}
+
+/// How far a top-up has come.
+async fn show_top_up(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<TopUpId>,
+) -> Result<axum::Json<TopUpView>> {
+    let top_up = db::payments::find_top_up(&mut app.db.read().await?, id).await?;
+    let own = top_up.filter(|top_up| top_up.user_id == caller.user.id);
+    Ok(axum::Json(TopUpView::from(&own.ok_or(Error::NotFound("top-up"))?)))
+}
+
+#[derive(Serialize)]
+struct PayoutView {
+    id: PayoutId,
+    status: PaymentStatus,
+    amount: Money,
+    currency: Currency,
+    provider: String,
+    created_at: Timestamp,
+}
+
+impl From<&Payout> for PayoutView {
+    fn from(payout: &Payout) -> Self {
+        Self {
+            id: payout.id,
+            status: payout.status,
+            amount: payout.amount,
+            currency: payout.currency,
+            provider: payout.provider.clone(),
+            created_at: payout.created_at,
+        }
+    }
+}
+
+/// Have one's earnings paid out.
+async fn pay_out(
+    State(app): State<App>,
+    Teacher(teacher): Teacher,
+    IdempotencyKey(key): IdempotencyKey,
+    Json(body): Json<AmountRequest>,
+) -> Result<Answer> {
+    let currency = currency_or_default(&app, body.currency)?;
+    let request = Request::new(teacher.user.id, key, "payout", &(body.amount.money(), currency));
+    let sum = (body.amount, currency);
+    let now = app.clock.now();
+    payments::pay_out(&app, &teacher.user, sum, request, now, |payout| PayoutView::from(payout))
+        .await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TransactionsQuery {
+    currency: Option<Currency>,
+    #[serde(rename = "type")]
+    kind: Option<TransactionType>,
+    status: Option<PaymentStatus>,
+    session_id: Option<SessionId>,
+    /// Not before this moment.
+    from: Option<Timestamp>,
+    /// Before this moment.
+    to: Option<Timestamp>,
+    limit: Option<u32>,
+    cursor: Option<String>,
+}
+
+#[derive(Serialize)]
+struct TransactionView {
+    id: String,
+    #[serde(rename = "type")]
+    kind: TransactionType,
+    status: PaymentStatus,
+    amount: Money,
+    currency: Currency,
+    session_id: Option<SessionId>,
+    at: Timestamp,
+}
+
+impl From<Transaction> for TransactionView {
+    fn from(entry: Transaction) -> Self {
+        Self {
+            id: format!("{}:{}", entry.kind, entry.reference),
+            kind: entry.kind,
+            status: entry.status,
+            amount: entry.amount,
+            currency: entry.currency,
+            session_id: entry.session_id,
+            at: entry.at,
+        }
+    }
+}
+
+/// The history of one's account, newest first.
+async fn transactions(
+    State(app): State<App>,
+    caller: Caller,
+    Query(query): Query<TransactionsQuery>,
+) -> Result<axum::Json<Page<TransactionView>>> {
+    let limit = page::limit(query.limit)?;
+    let filter = filter(&app, &caller.user, query)?;
+    let one_more = i64::try_from(limit + 1).expect("a page is small");
+    let found = db::transactions::list(&mut app.db.read().await?, &filter, one_more).await?;
+    Ok(axum::Json(Page::new(found, limit, cursor_at)))
+}
+
+fn filter(app: &App, user: &User, query: TransactionsQuery) -> Result<Filter> {
+    let currency = currency_or_default(app, query.currency)?;
+    let owner = owner_of(user);
+    let after = match (query.cursor, query.to) {
+        (Some(cursor), _) => read_position(&cursor)?,
+        // Nothing sorts before an empty word, so this leaves out the moment itself.
+        (None, Some(to)) => Position { at: to, kind: String::new(), reference: String::new() },
+        (None, None) => {
+            Position { at: Timestamp::END, kind: String::new(), reference: String::new() }
+        }
+    };
+    Ok(Filter {
+        account_id: owner.account(currency),
+        user_id: owner.user(),
+        currency,
+        share: match owner {
+            Owner::Platform => TransactionType::Fee,
+            _ => TransactionType::Earning,
+        },
+        kind: query.kind,
+        status: query.status,
+        session_id: query.session_id,
+        from: query.from,
+        after,
+    })
+}
+
+fn cursor_at(entry: &Transaction) -> String {
+    format!("{}|{}|{}", entry.at.micros(), entry.kind, entry.reference)
+}
+
+fn read_position(cursor: &str) -> Result<Position> {
+    let text = page::read_cursor(cursor)?;
+    let mut parts = text.splitn(3, '|');
+    let at = parts.next().and_then(|micros| micros.parse().ok());
+    let at = at.and_then(Timestamp::from_micros).filter(|at| *at <= Timestamp::END);
+    match (at, parts.next(), parts.next()) {
+        (Some(at), Some(kind), Some(reference)) => {
+            Ok(Position { at, kind: kind.to_owned(), reference: reference.to_owned() })
+        }
+        _ => Err(Error::invalid("cursor", "is not one that a list gave")),
+    }
+}
