@@ -1,0 +1,5 @@
+//! One binary for all tests that need a running Murph: real sockets, a real server on port 0, a
+//! real database. On SQLite by default; on PostgreSQL when `MURPH_TEST_DATABASE` names one.
+
+mod front;
+mod harness;
