@@ -32,11 +32,11 @@ impl Split {
     pub fn is_possible(&self) -> bool {
         let points = |share: BasisPoints| u32::from(share.points());
         let named: u32 = self.partners.iter().map(|partner| points(partner.basis_points)).sum();
-        let mut names: Vec<_> = self.partners.iter().map(|partner| &partner.name).collect();
-        names.sort();
-        names.dedup();
+        let mut distinct: Vec<_> = self.partners.iter().map(|partner| &partner.name).collect();
+        distinct.sort();
+        distinct.dedup();
         named + points(self.platform) <= u32::from(BasisPoints::WHOLE)
-            && names.len() == self.partners.len()
+            && distinct.len() == self.partners.len()
     }
 }
 

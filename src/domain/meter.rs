@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::money::Money;
 
 /// The longest a session can be watched; a longer one is ended before.
-pub const WATCHED_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+pub const WATCHED_MAX: Duration = Duration::from_hours(24);
 
 /// What `watched` costs at `price_per_minute`: rounded down, never more than `held`.
 ///

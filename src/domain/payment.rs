@@ -1,5 +1,7 @@
 //! Money that comes in or goes out, and how it looks in somebody's history.
 
+use serde::Serialize;
+
 use crate::{
     id::{AccountId, PayoutId, SessionId, TopUpId, UserId},
     money::{Currency, Money},
@@ -35,25 +37,30 @@ super::word_enum! {
     }
 }
 
-/// Money from a gateway into a wallet.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Money from a gateway into a wallet. Its owner sees it as it is serialised.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TopUp {
     pub id: TopUpId,
+    #[serde(skip)]
     pub user_id: UserId,
+    #[serde(skip)]
     pub account_id: AccountId,
     pub currency: Currency,
     pub amount: Money,
     pub provider: String,
+    #[serde(skip)]
     pub provider_payment_id: String,
     pub status: PaymentStatus,
     pub created_at: Timestamp,
 }
 
-/// Money from a teacher's earnings to a gateway.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Money from a teacher's earnings to a gateway. Its owner sees it as it is serialised.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Payout {
     pub id: PayoutId,
+    #[serde(skip)]
     pub user_id: UserId,
+    #[serde(skip)]
     pub account_id: AccountId,
     pub currency: Currency,
     pub amount: Money,

@@ -16,7 +16,7 @@ use crate::{
     },
     domain::{
         ledger::{Account, AccountKind, Owner},
-        payment::{PaymentStatus, Payout, TopUp, Transaction, TransactionType},
+        payment::{PaymentStatus, TopUp, Transaction, TransactionType},
         user::User,
     },
     error::{Error, Result},
@@ -24,7 +24,7 @@ use crate::{
         extract::{Caller, IdempotencyKey, Json, Path, Query, Student, Teacher},
         page::{self, Page},
     },
-    id::{PayoutId, SessionId, TopUpId},
+    id::{SessionId, TopUpId},
     money::{Amount, Currency, Money},
     service::{
         idempotency::{Answer, Request},
@@ -102,29 +102,6 @@ struct AmountRequest {
     currency: Option<Currency>,
 }
 
-#[derive(Serialize)]
-struct TopUpView {
-    id: TopUpId,
-    status: PaymentStatus,
-    amount: Money,
-    currency: Currency,
-    provider: String,
-    created_at: Timestamp,
-}
-
-impl From<&TopUp> for TopUpView {
-    fn from(top_up: &TopUp) -> Self {
-        Self {
-            id: top_up.id,
-            status: top_up.status,
-            amount: top_up.amount,
-            currency: top_up.currency,
-            provider: top_up.provider.clone(),
-            created_at: top_up.created_at,
-        }
-    }
-}
-
 /// Bring money into one's wallet.
 async fn top_up(
     State(app): State<App>,
@@ -136,7 +113,7 @@ async fn top_up(
     let request = Request::new(student.user.id, key, "top_up", &(body.amount.money(), currency));
     let sum = (body.amount, currency);
     let now = app.clock.now();
-    payments::top_up(&app, &student.user, sum, request, now, |top_up| TopUpView::from(top_up)).await
+    payments::top_up(&app, &student.user, sum, request, now).await
 }
 
 /// How far a top-up has come.
@@ -144,33 +121,10 @@ async fn show_top_up(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<TopUpId>,
-) -> Result<axum::Json<TopUpView>> {
+) -> Result<axum::Json<TopUp>> {
     let top_up = db::payments::find_top_up(&mut app.db.read().await?, id).await?;
     let own = top_up.filter(|top_up| top_up.user_id == caller.user.id);
-    Ok(axum::Json(TopUpView::from(&own.ok_or(Error::NotFound("top-up"))?)))
-}
-
-#[derive(Serialize)]
-struct PayoutView {
-    id: PayoutId,
-    status: PaymentStatus,
-    amount: Money,
-    currency: Currency,
-    provider: String,
-    created_at: Timestamp,
-}
-
-impl From<&Payout> for PayoutView {
-    fn from(payout: &Payout) -> Self {
-        Self {
-            id: payout.id,
-            status: payout.status,
-            amount: payout.amount,
-            currency: payout.currency,
-            provider: payout.provider.clone(),
-            created_at: payout.created_at,
-        }
-    }
+    Ok(axum::Json(own.ok_or(Error::NotFound("top-up"))?))
 }
 
 /// Have one's earnings paid out.
@@ -184,8 +138,7 @@ async fn pay_out(
     let request = Request::new(teacher.user.id, key, "payout", &(body.amount.money(), currency));
     let sum = (body.amount, currency);
     let now = app.clock.now();
-    payments::pay_out(&app, &teacher.user, sum, request, now, |payout| PayoutView::from(payout))
-        .await
+    payments::pay_out(&app, &teacher.user, sum, request, now).await
 }
 
 #[derive(Deserialize)]

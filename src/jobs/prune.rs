@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// How often it is done.
-const PERIOD: Duration = Duration::from_secs(60);
+const PERIOD: Duration = Duration::from_mins(1);
 
 /// The most rows forgotten in one transaction, so that nobody waits for it.
 const BATCH_MAX: u64 = 1_000;

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// How long an answer is kept.
-pub const KEPT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
+pub const KEPT_FOR: Duration = Duration::from_hours(24);
 
 /// A request that is to be done once.
 #[derive(Clone, Debug)]

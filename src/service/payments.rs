@@ -69,13 +69,12 @@ pub async fn balance(app: &App, user: &User, currency: Currency) -> Result<Accou
 }
 
 /// Brings money from the gateway into the student's wallet.
-pub async fn top_up<View: serde::Serialize + Send + Sync>(
+pub async fn top_up(
     app: &App,
     student: &User,
     (amount, currency): (Amount, Currency),
     request: Request,
     now: Timestamp,
-    view: impl FnOnce(&TopUp) -> View + Send,
 ) -> Result<Answer> {
     let gateway = app.gateway.as_ref().ok_or(Error::NoGateway)?;
     let limits = &app.config.money;
@@ -99,7 +98,7 @@ pub async fn top_up<View: serde::Serialize + Send + Sync>(
     }
     let journal_id = (top_up.status == PaymentStatus::Completed).then_some(journal.id.as_str());
     db::payments::insert_top_up(&mut tx, &top_up, journal_id).await?;
-    let answer = claim.finish(tx, 201, &view(&top_up)).await?;
+    let answer = claim.finish(tx, 201, &top_up).await?;
     info!(
         user.id = %student.id, amount = %top_up.amount, %currency, top_up.id = %top_up.id,
         journal.id, "topped up the wallet of {}", student.id
@@ -145,13 +144,12 @@ fn top_up_journal(top_up: &TopUp) -> Journal {
 }
 
 /// Sends a teacher's earnings to the gateway.
-pub async fn pay_out<View: serde::Serialize + Send + Sync>(
+pub async fn pay_out(
     app: &App,
     teacher: &User,
     (amount, currency): (Amount, Currency),
     request: Request,
     now: Timestamp,
-    view: impl FnOnce(&Payout) -> View + Send,
 ) -> Result<Answer> {
     let gateway = app.gateway.as_ref().ok_or(Error::NoGateway)?;
     ensure_between(amount, app.config.money.payout_min, crate::money::AMOUNT_MAX)?;
@@ -160,7 +158,7 @@ pub async fn pay_out<View: serde::Serialize + Send + Sync>(
         Begun::Work(tx, claim) => (tx, claim),
     };
     let payout = take_earnings(&mut tx, gateway, teacher, (amount.money(), currency), now).await?;
-    let answer = claim.finish(tx, 201, &view(&payout)).await?;
+    let answer = claim.finish(tx, 201, &payout).await?;
     info!(
         user.id = %teacher.id, amount = %payout.amount, %currency, payout.id = %payout.id,
         "paid out to {}", teacher.id

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// For so long after a session that was free because it was short, the next is not.
-const SHORT_SESSION_FREE_AGAIN: Duration = Duration::from_secs(24 * 60 * 60);
+const SHORT_SESSION_FREE_AGAIN: Duration = Duration::from_hours(24);
 
 /// What a student asks for.
 #[derive(Clone, Debug)]

@@ -1,5 +1,7 @@
 //! One binary for all tests that need a running Murph: real sockets, a real server on port 0, a
 //! real database. On SQLite by default; on PostgreSQL when `MURPH_TEST_DATABASE` names one.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod front;
 mod harness;

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    config::{Config, DatabaseUrl},
+    config::{Config, DatabaseUrl, Secret},
     db::{self, Db},
     error::{Error, Result},
     time::Timestamp,
@@ -62,7 +62,7 @@ impl Keys {
             ("", DatabaseUrl::Postgres(_)) => kept_in_database(db, now).await?,
             (configured, _) => configured.to_owned(),
         };
-        let replaced = config.auth.previous_secrets.iter().map(|secret| secret.expose());
+        let replaced = config.auth.previous_secrets.iter().map(Secret::expose);
         Self::derive(&secret, replaced)
     }
 

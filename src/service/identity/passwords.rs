@@ -55,12 +55,10 @@ impl Passwords {
     /// Whether `password` is the one behind `hash`; with no hash it never is, and takes as long.
     pub async fn verify(&self, password: String, hash: Option<String>) -> Result<bool> {
         let nobody = self.nobody.clone();
-        self.run(move || match hash {
-            Some(hash) => matches(password.as_bytes(), &hash),
-            None => {
-                matches(password.as_bytes(), &nobody);
-                false
-            }
+        self.run(move || {
+            let is_somebody = hash.is_some();
+            let is_right = matches(password.as_bytes(), hash.as_deref().unwrap_or(&nobody));
+            is_right && is_somebody
         })
         .await
     }
