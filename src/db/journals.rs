@@ -3,9 +3,8 @@
 use serde::Serialize;
 
 use crate::{
-    db::{Tx, accounts::ensure_all, portable::Hex},
+    db::portable::{Hex, Rows},
     domain::ledger::Journal,
-    error::Result,
 };
 
 #[derive(Serialize)]
@@ -27,32 +26,36 @@ struct TransferRow<'a> {
     at: i64,
 }
 
-/// Appends `journals`. The id of one that is there already is a unique violation.
-pub async fn insert(tx: &mut Tx, journals: &[Journal]) -> Result<()> {
-    if journals.is_empty() {
-        return Ok(());
-    }
-    let rows: Vec<JournalRow<'_>> = journals.iter().map(journal_row).collect();
-    let written = bulk!(
-        tx, &rows, [id text, kind text, actor uuid, at time],
-        "INSERT INTO journals (id, kind, actor, at) SELECT r.id, r.kind, r.actor, r.at FROM",
-        "ORDER BY r.id"
-    )?;
-    ensure_all(written, rows.len())?;
+/// Appends journals. The id of one that is there already is a unique violation.
+macro_rules! insert_journals {
+    ($db:ident $n:literal) => {
+        bulk!(
+            $db $n, [id text, kind text, actor uuid, at time],
+            "INSERT INTO journals (id, kind, actor, at) SELECT r.id, r.kind, r.actor, r.at FROM",
+            "ORDER BY r.id"
+        )
+    };
+}
 
-    let rows: Vec<TransferRow<'_>> = journals.iter().flat_map(transfer_rows).collect();
-    if rows.is_empty() {
-        return Ok(());
-    }
-    let written = bulk!(
-        tx, &rows,
-        [journal_id text, seq bigint, debit uuid, credit uuid, currency text, amount bigint, at time],
-        "INSERT INTO transfers
-           (journal_id, seq, debit_account_id, credit_account_id, currency, amount, at)
-         SELECT r.journal_id, r.seq, r.debit, r.credit, r.currency, r.amount, r.at FROM",
-        "WHERE true"
-    )?;
-    ensure_all(written, rows.len())
+/// Appends the transfers of journals that are there.
+macro_rules! insert_transfers {
+    ($db:ident $n:literal) => {
+        bulk!(
+            $db $n,
+            [journal_id text, seq bigint, debit uuid, credit uuid, currency text, amount bigint,
+             at time],
+            "INSERT INTO transfers
+               (journal_id, seq, debit_account_id, credit_account_id, currency, amount, at)
+             SELECT r.journal_id, r.seq, r.debit, r.credit, r.currency, r.amount, r.at FROM",
+            "WHERE true"
+        )
+    };
+}
+
+/// The rows of `insert_journals!` and of `insert_transfers!`.
+pub(super) fn rows(journals: &[Journal]) -> (Rows, Rows) {
+    let transfers = journals.iter().flat_map(transfer_rows);
+    (Rows::of(journals.iter().map(journal_row)), Rows::of(transfers))
 }
 
 fn journal_row(journal: &Journal) -> JournalRow<'_> {

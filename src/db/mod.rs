@@ -25,17 +25,22 @@ use crate::{
 
 #[macro_use]
 mod portable;
+#[macro_use]
 pub mod accounts;
+#[macro_use]
+mod journals;
+#[macro_use]
+pub mod sessions;
+
 pub mod audit;
 pub mod backup;
+pub mod books;
 pub mod courses;
 pub mod idempotency;
-pub mod journals;
 pub mod logins;
 pub mod migrate;
 pub mod payments;
 pub mod secrets;
-pub mod sessions;
 pub mod transactions;
 mod types;
 pub mod users;

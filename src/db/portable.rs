@@ -12,43 +12,35 @@ macro_rules! on {
     };
 }
 
-/// Runs one statement over many rows, which come as one JSON array in `$1`.
+/// The text of one statement over many rows, which come as one JSON array in parameter `$n`.
 ///
 /// Between the two pieces of SQL stands the table `r` with the columns named in the brackets;
 /// that table is the only difference between the two databases:
 ///
 /// ```text
-/// bulk!(tx, &rows, [id uuid, amount bigint],
+/// bulk!(sqlite "1", [id uuid, amount bigint],
 ///     "UPDATE accounts SET held = accounts.held + r.amount FROM", "WHERE accounts.id = r.id")
 /// ```
 ///
-/// Ids must be written as 32 hexadecimal digits ([`Hex`]), times as microseconds. On SQLite
-/// `jsonb_each` keeps each row in its binary form, so that its columns are not parsed again.
-/// Evaluates to the number of rows written.
+/// The rows are made by [`Rows::of`]: ids are 32 hexadecimal digits ([`Hex`]), times microseconds.
+/// On SQLite `jsonb_each` keeps each row in its binary form, so that its columns are not parsed
+/// again.
 macro_rules! bulk {
-    ($tx:expr, $rows:expr, [$($column:ident $ty:ident),* $(,)?], $before:literal, $after:literal) => {{
-        let rows = serde_json::to_string($rows).expect("rows are plain data");
-        match $tx.conn() {
-            $crate::db::Conn::Sqlite(conn) => sqlx::query(concat!(
-                $before, " (SELECT key", $(", ", column!(sqlite $ty $column), " AS ", stringify!($column)),*,
-                " FROM jsonb_each($1)) AS r ", $after
-            ))
-            .bind(rows)
-            .execute(conn)
-            .await
-            .map(|done| done.rows_affected()),
-            $crate::db::Conn::Postgres(conn) => sqlx::query(concat!(
-                $before, " (SELECT key", $(", ", column!(postgres $ty $column), " AS ", stringify!($column)),*,
-                " FROM json_to_recordset($1::json) AS j(key text",
-                $(", ", stringify!($column), " ", column!(type $ty)),*, ")) AS r ", $after
-            ))
-            .bind(rows)
-            .execute(conn)
-            .await
-            .map(|done| done.rows_affected()),
-        }
-        .map_err($crate::error::Error::from)
-    }};
+    (sqlite $n:literal, [$($column:ident $ty:ident),* $(,)?], $before:literal, $after:literal) => {
+        concat!(
+            $before, " (SELECT key",
+            $(", ", column!(sqlite $ty $column), " AS ", stringify!($column)),*,
+            " FROM jsonb_each($", $n, ")) AS r ", $after
+        )
+    };
+    (postgres $n:literal, [$($column:ident $ty:ident),* $(,)?], $before:literal, $after:literal) => {
+        concat!(
+            $before, " (SELECT key",
+            $(", ", column!(postgres $ty $column), " AS ", stringify!($column)),*,
+            " FROM json_to_recordset($", $n, "::json) AS j(key text",
+            $(", ", stringify!($column), " ", column!(type $ty)),*, ")) AS r ", $after
+        )
+    };
 }
 
 /// How one column of `bulk!` is read out of the JSON.
@@ -87,6 +79,21 @@ macro_rules! column {
     (type time) => {
         "bigint"
     };
+}
+
+/// The rows of one `bulk!` statement.
+#[derive(Debug)]
+pub(super) struct Rows {
+    pub(super) json: String,
+    pub(super) count: u64,
+}
+
+impl Rows {
+    pub(super) fn of<T: serde::Serialize>(rows: impl Iterator<Item = T>) -> Self {
+        let rows: Vec<T> = rows.collect();
+        let json = serde_json::to_string(&rows).expect("rows are plain data");
+        Self { json, count: u64::try_from(rows.len()).expect("a batch is small") }
+    }
 }
 
 /// An id as `bulk!` wants it: 32 hexadecimal digits.

@@ -9,8 +9,7 @@ use uuid::Uuid;
 use crate::{
     db::{
         Conn, Tx,
-        accounts::ensure_all,
-        portable::{Hex, hex_array},
+        portable::{Hex, Rows, hex_array},
     },
     domain::{
         books::Touched,
@@ -236,46 +235,50 @@ impl<'a> From<&'a Session> for NewRow<'a> {
 
 /// Writes sessions that have just been opened. A second open one of a student is a unique
 /// violation.
-pub async fn insert<'a>(tx: &mut Tx, sessions: impl Iterator<Item = &'a Session>) -> Result<()> {
-    let rows: Vec<NewRow<'_>> = sessions.map(NewRow::from).collect();
-    if rows.is_empty() {
-        return Ok(());
-    }
-    let written = bulk!(
-        tx, &rows,
-        [id uuid, student_id uuid, course_id uuid, teacher_id uuid, currency text,
-         price_per_minute bigint, platform_basis_points bigint, partners json,
-         free_below_ms bigint, spending_cap bigint, auto_extend boolean, wallet_id uuid,
-         held bigint, fence bigint, started_at time],
-        "INSERT INTO sessions (id, student_id, course_id, teacher_id, currency, price_per_minute,
-           platform_basis_points, partners, free_below_ms, spending_cap, auto_extend, wallet_id,
-           held, status, fence, watched_ms, cost, started_at)
-         SELECT r.id, r.student_id, r.course_id, r.teacher_id, r.currency, r.price_per_minute,
-           r.platform_basis_points, r.partners, r.free_below_ms, r.spending_cap, r.auto_extend,
-           r.wallet_id, r.held, 'active', r.fence, 0, 0, r.started_at
-           FROM",
-        "ORDER BY r.student_id"
-    )?;
-    ensure_all(written, rows.len())
+macro_rules! insert_sessions {
+    ($db:ident $n:literal) => {
+        bulk!(
+            $db $n,
+            [id uuid, student_id uuid, course_id uuid, teacher_id uuid, currency text,
+             price_per_minute bigint, platform_basis_points bigint, partners json,
+             free_below_ms bigint, spending_cap bigint, auto_extend boolean, wallet_id uuid,
+             held bigint, fence bigint, started_at time],
+            "INSERT INTO sessions (id, student_id, course_id, teacher_id, currency,
+               price_per_minute, platform_basis_points, partners, free_below_ms, spending_cap,
+               auto_extend, wallet_id, held, status, fence, watched_ms, cost, started_at)
+             SELECT r.id, r.student_id, r.course_id, r.teacher_id, r.currency, r.price_per_minute,
+               r.platform_basis_points, r.partners, r.free_below_ms, r.spending_cap,
+               r.auto_extend, r.wallet_id, r.held, 'active', r.fence, 0, 0, r.started_at
+               FROM",
+            "ORDER BY r.student_id"
+        )
+    };
 }
 
-/// Writes what was done to open sessions; says whether all of them still were as they were
-/// thought to be: open, in the same hands, with the same hold.
-pub async fn update<'a>(tx: &mut Tx, sessions: impl Iterator<Item = Touched<'a>>) -> Result<bool> {
-    let rows: Vec<LifeRow> = sessions.map(LifeRow::from).collect();
-    if rows.is_empty() {
-        return Ok(true);
-    }
-    let written = bulk!(
-        tx, &rows,
-        [id uuid, fence bigint, held_before bigint, held bigint, status text, watched_ms bigint,
-         cost bigint, ended_at time, end_reason text, journal_id text],
-        "UPDATE sessions
-            SET held = r.held, status = r.status, watched_ms = r.watched_ms, cost = r.cost,
-                ended_at = r.ended_at, end_reason = r.end_reason, journal_id = r.journal_id
-           FROM",
-        "WHERE sessions.id = r.id AND sessions.status = 'active' AND sessions.fence = r.fence
-           AND sessions.held = r.held_before"
-    )?;
-    Ok(ensure_all(written, rows.len()).is_ok())
+/// Writes what was done to open sessions, if they still are as they were thought to be: open, in
+/// the same hands, with the same hold.
+macro_rules! update_sessions {
+    ($db:ident $n:literal) => {
+        bulk!(
+            $db $n,
+            [id uuid, fence bigint, held_before bigint, held bigint, status text,
+             watched_ms bigint, cost bigint, ended_at time, end_reason text, journal_id text],
+            "UPDATE sessions
+                SET held = r.held, status = r.status, watched_ms = r.watched_ms, cost = r.cost,
+                    ended_at = r.ended_at, end_reason = r.end_reason, journal_id = r.journal_id
+               FROM",
+            "WHERE sessions.id = r.id AND sessions.status = 'active' AND sessions.fence = r.fence
+               AND sessions.held = r.held_before"
+        )
+    };
+}
+
+/// The rows of `insert_sessions!`.
+pub(super) fn opened<'a>(sessions: impl Iterator<Item = &'a Session>) -> Rows {
+    Rows::of(sessions.map(NewRow::from))
+}
+
+/// The rows of `update_sessions!`.
+pub(super) fn touched<'a>(sessions: impl Iterator<Item = Touched<'a>>) -> Rows {
+    Rows::of(sessions.map(LifeRow::from))
 }

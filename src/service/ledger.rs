@@ -43,7 +43,7 @@ pub async fn apply(
 ) -> Result<Option<Outcomes>> {
     let mut books = load(tx, operations, sessions).await?;
     let outcomes = operations.iter().cloned().map(|operation| books.apply(operation)).collect();
-    let was_as_seen = write(tx, &books, now).await?;
+    let was_as_seen = db::books::write(tx, &books, now).await?;
     Ok(was_as_seen.then_some(outcomes))
 }
 
@@ -108,23 +108,4 @@ fn owners_of_session(session: &Session) -> Vec<(Owner, Currency)> {
     let Some(payer) = session.payer() else { return Vec::new() };
     let payees = session.payees().map(|payee| (payee, session.terms.currency));
     std::iter::once(payer).chain(payees).collect()
-}
-
-/// `false` if a session was not as it was thought to be.
-///
-/// Balances come last: on PostgreSQL the foreign keys of the rows before them lock the accounts
-/// they name, which costs nothing while we hold a stronger lock on the row as it was.
-async fn write(tx: &mut Tx, books: &Books, now: Timestamp) -> Result<bool> {
-    for change in books.changes().filter(|change| change.is_new) {
-        db::accounts::insert(tx, change.account, now).await?;
-    }
-    db::journals::insert(tx, books.journals()).await?;
-    // Ended sessions before new ones: a student has one open at a time.
-    if !db::sessions::update(tx, books.touched(false)).await? {
-        return Ok(false);
-    }
-    db::sessions::insert(tx, books.opened()).await?;
-    db::sessions::update(tx, books.touched(true)).await?;
-    db::accounts::update(tx, books.changes()).await?;
-    Ok(true)
 }

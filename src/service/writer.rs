@@ -161,7 +161,9 @@ impl Worker {
                 }
                 Ok(None) if sessions == Sessions::AsSeen => sessions = Sessions::Read,
                 Ok(None) => {
-                    return Err(Error::Internal("a locked session changed all the same".into()));
+                    return Err(Error::Internal(
+                        "rows that were locked changed all the same".into(),
+                    ));
                 }
             }
         }

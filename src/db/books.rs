@@ -1,0 +1,84 @@
+//! Writes down what was done to the books: all tables, whatever the number of operations.
+
+use sqlx::{PgConnection, SqliteConnection};
+
+use crate::{
+    db::{Conn, Tx, accounts, journals, portable::Rows, sessions},
+    domain::books::Books,
+    error::Result,
+    time::Timestamp,
+};
+
+/// All statements in their order, as one script: that saves handing each to SQLite's thread.
+///
+/// Sessions that end come before new ones, because a student has one open at a time; those that
+/// were opened and touched in one go come after them. Balances come last: on PostgreSQL the
+/// foreign keys of the rows before them lock the accounts they name, which costs nothing while we
+/// hold a stronger lock on the row as it was.
+const SQLITE_SCRIPT: &str = concat!(
+    insert_journals!(sqlite "1"),
+    ";",
+    insert_transfers!(sqlite "2"),
+    ";",
+    update_sessions!(sqlite "3"),
+    ";",
+    insert_sessions!(sqlite "4"),
+    ";",
+    update_sessions!(sqlite "5"),
+    ";",
+    update_accounts!(sqlite "6"),
+);
+
+/// The same, one by one.
+const POSTGRES_STATEMENTS: [&str; 6] = [
+    insert_journals!(postgres "1"),
+    insert_transfers!(postgres "1"),
+    update_sessions!(postgres "1"),
+    insert_sessions!(postgres "1"),
+    update_sessions!(postgres "1"),
+    update_accounts!(postgres "1"),
+];
+
+/// Writes accounts that are new, journals, sessions and balances. `false` if a row was not as it
+/// was thought to be: then the transaction must not be committed.
+pub async fn write(tx: &mut Tx, books: &Books, now: Timestamp) -> Result<bool> {
+    for change in books.changes().filter(|change| change.is_new) {
+        accounts::insert(tx, change.account, now).await?;
+    }
+    let (journals, transfers) = journals::rows(books.journals());
+    let rows = [
+        journals,
+        transfers,
+        sessions::touched(books.touched(false)),
+        sessions::opened(books.opened()),
+        sessions::touched(books.touched(true)),
+        accounts::updates(books.changes()),
+    ];
+    match tx.conn() {
+        Conn::Sqlite(conn) => write_sqlite(conn, rows).await,
+        Conn::Postgres(conn) => write_postgres(conn, rows).await,
+    }
+}
+
+async fn write_sqlite(conn: &mut SqliteConnection, rows: [Rows; 6]) -> Result<bool> {
+    let expected: u64 = rows.iter().map(|rows| rows.count).sum();
+    if expected == 0 {
+        return Ok(true);
+    }
+    let script =
+        rows.into_iter().fold(sqlx::query(SQLITE_SCRIPT), |query, rows| query.bind(rows.json));
+    // The sum will do: none of the statements can write more rows than it was given.
+    Ok(script.execute(conn).await?.rows_affected() == expected)
+}
+
+async fn write_postgres(conn: &mut PgConnection, rows: [Rows; 6]) -> Result<bool> {
+    for (statement, rows) in POSTGRES_STATEMENTS.into_iter().zip(rows) {
+        if rows.count > 0 {
+            let written = sqlx::query(statement).bind(rows.json).execute(&mut *conn).await?;
+            if written.rows_affected() != rows.count {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
+}
