@@ -5,3 +5,4 @@
 
 mod front;
 mod harness;
+mod readme;
