@@ -79,15 +79,15 @@ pub async fn list(tx: &mut Tx, filter: &Filter, limit: i64) -> Result<Vec<Transa
            SELECT 'refund', 'completed', held - cost, currency, id, lower(hex(id)), ended_at
              FROM sessions WHERE student_id = $1 AND status <> 'active' AND held > cost
            UNION ALL
-           SELECT 'top_up', status, amount, currency, NULL, lower(hex(id)), created_at
+           SELECT 'top_up', status, amount, currency, CAST(NULL AS UUID), lower(hex(id)), created_at
              FROM top_ups WHERE user_id = $1
            UNION ALL
-           SELECT 'payout', status, amount, currency, NULL, lower(hex(id)), created_at
+           SELECT 'payout', status, amount, currency, CAST(NULL AS UUID), lower(hex(id)), created_at
              FROM payouts WHERE user_id = $1
            UNION ALL
            SELECT * FROM (
              SELECT CASE j.kind WHEN 'settle' THEN $4 ELSE j.kind END AS kind,
-                    'completed' AS status, t.amount, t.currency, NULL AS session_id,
+                    'completed' AS status, t.amount, t.currency, CAST(NULL AS UUID) AS session_id,
                     t.journal_id AS reference, t.at
                FROM transfers t JOIN journals j ON j.id = t.journal_id
               WHERE t.credit_account_id = $2 AND j.kind <> 'top_up' AND t.at <= $9

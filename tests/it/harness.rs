@@ -389,6 +389,10 @@ pub(crate) fn start_of(course: CourseId) -> StartRequest {
 }
 
 fn client() -> reqwest::Client {
+    if std::env::var_os("MURPH_TEST_LOG").is_some() {
+        let log = Config::load(Sources::default()).unwrap().log;
+        murph::telemetry::init_logging(&log).unwrap();
+    }
     reqwest::Client::builder()
         .timeout(std::time::Duration::from_secs(30))
         .no_proxy()
