@@ -1,3 +1,7 @@
-//! The `murph` binary.
+//! The program: everything is in the library, so that tests can use it too.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    murph::cli::main()
+}

@@ -17,6 +17,16 @@ pub async fn write_copy(db: &Db, target: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Brings everything that is only in the log into the file. `false` if others are in the way.
+///
+/// Closing does so too, but on a thread of its own that nobody can wait for.
+pub async fn fold_log(db: &Db) -> Result<bool> {
+    let Db::Sqlite { writer, .. } = db else { return Ok(true) };
+    let (is_busy, _, _): (i64, i64, i64) =
+        sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(writer).await?;
+    Ok(is_busy == 0)
+}
+
 /// What SQLite itself finds wrong with the file; nothing if it is whole.
 pub async fn integrity(db: &Db) -> Result<Vec<String>> {
     let mut tx = db.read().await?;

@@ -37,6 +37,7 @@ pub mod backup;
 pub mod books;
 pub mod courses;
 pub mod idempotency;
+pub mod inspect;
 pub mod logins;
 pub mod migrate;
 pub mod payments;
