@@ -231,7 +231,8 @@ fn read_position(cursor: &str) -> Result<Position> {
     let text = page::read_cursor(cursor)?;
     let mut parts = text.splitn(3, '|');
     let at = parts.next().and_then(|micros| micros.parse().ok());
-    let at = at.and_then(Timestamp::from_micros).filter(|at| *at <= Timestamp::END);
+    let known = Timestamp::EPOCH..=Timestamp::END;
+    let at = at.and_then(Timestamp::from_micros).filter(|at| known.contains(at));
     match (at, parts.next(), parts.next()) {
         (Some(at), Some(kind), Some(reference)) => {
             Ok(Position { at, kind: kind.to_owned(), reference: reference.to_owned() })
