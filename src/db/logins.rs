@@ -90,6 +90,17 @@ pub async fn use_token(tx: &mut Tx, token_hash: &[u8], now: Timestamp) -> Result
     Ok(used == 1)
 }
 
+/// Lets a sign-in last until `expires_at`.
+pub async fn prolong(tx: &mut Tx, login: LoginId, expires_at: Timestamp) -> Result<()> {
+    on!(tx, conn => sqlx::query("UPDATE logins SET expires_at = $2 WHERE id = $1")
+        .bind(login)
+        .bind(expires_at)
+        .execute(conn)
+        .await
+        .map(drop))?;
+    Ok(())
+}
+
 /// Ends one sign-in, if it is still open.
 pub async fn end(tx: &mut Tx, login: LoginId, reason: &str, now: Timestamp) -> Result<bool> {
     let ended = on!(tx, conn => sqlx::query(

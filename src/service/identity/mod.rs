@@ -143,6 +143,8 @@ pub async fn refresh(app: &App, token: &str, now: Timestamp) -> Result<(User, To
     let successor_hash = hash_of(&successor);
     if db::logins::use_token(&mut tx, &token_hash, now).await? {
         db::logins::insert_token(&mut tx, &successor_hash, found.login_id, now).await?;
+        let expires_at = now + app.config.auth.refresh_token_lifetime();
+        db::logins::prolong(&mut tx, found.login_id, expires_at).await?;
     } else if !may_repeat(app, &mut tx, &found, &successor_hash, now).await? {
         db::logins::end(&mut tx, found.login_id, "token_reused", now).await?;
         tx.commit().await?;
