@@ -66,6 +66,8 @@ pub(crate) struct Reply {
     pub(crate) status: StatusCode,
     pub(crate) headers: reqwest::header::HeaderMap,
     pub(crate) body: Value,
+    /// The body as it came.
+    pub(crate) text: String,
 }
 
 pub(crate) fn money(text: &str) -> Money {
@@ -254,7 +256,7 @@ impl TestApp {
         self.person(email.to_owned(), &reply.body)
     }
 
-    fn person(&self, email: String, tokens: &Value) -> Person {
+    pub(crate) fn person(&self, email: String, tokens: &Value) -> Person {
         Person {
             id: serde_json::from_value(tokens["user"]["id"].clone()).unwrap(),
             email,
@@ -366,11 +368,23 @@ impl Person {
 }
 
 impl Reply {
-    async fn of(response: reqwest::Response) -> Self {
+    pub(crate) async fn of(response: reqwest::Response) -> Self {
         let (status, headers) = (response.status(), response.headers().clone());
         let text = response.text().await.unwrap();
-        let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
-        Self { status, headers, body }
+        let body = serde_json::from_str(&text).unwrap_or_else(|_| Value::String(text.clone()));
+        Self { status, headers, body, text }
+    }
+
+    /// Fails unless it has this status.
+    #[track_caller]
+    pub(crate) fn is(self, status: u16) -> Self {
+        assert_eq!(self.status.as_u16(), status, "{self:?}");
+        self
+    }
+
+    /// Whether it was kept from an earlier request with the same `Idempotency-Key`.
+    pub(crate) fn is_replayed(&self) -> bool {
+        self.headers.contains_key("idempotency-replayed")
     }
 
     pub(crate) fn code(&self) -> &str {

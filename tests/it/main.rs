@@ -6,4 +6,5 @@
 mod cli;
 mod front;
 mod harness;
+mod identity;
 mod readme;

@@ -1,0 +1,216 @@
+//! Who may do what: every route by every role, and every id by its owner and by others.
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::harness::{Person, Reply, TestApp};
+
+const NOBODYS_ID: &str = "01890000-0000-7000-8000-000000000000";
+
+/// Routes of the API that ask for no token.
+const PUBLIC: &[(&str, &str)] =
+    &[("POST", "/auth/register"), ("POST", "/auth/login"), ("POST", "/auth/refresh")];
+
+/// All others, with the roles they are for. Signing out comes last, as nobody comes back from it.
+const PRIVATE: &[(&str, &str, &[&str])] = &[
+    ("GET", "/auth/me", EVERYBODY),
+    ("PUT", "/auth/me", EVERYBODY),
+    ("PUT", "/auth/me/password", EVERYBODY),
+    ("GET", "/users/{user_id}", EVERYBODY),
+    ("PUT", "/users/{user_id}", &["admin"]),
+    ("POST", "/payments/wallet/connect", EVERYBODY),
+    ("GET", "/payments/wallet/balance", EVERYBODY),
+    ("POST", "/payments/wallet/top-ups", &["student"]),
+    ("GET", "/payments/wallet/top-ups/{top_up_id}", EVERYBODY),
+    ("POST", "/payments/payouts", &["teacher"]),
+    ("GET", "/payments/transactions", EVERYBODY),
+    ("GET", "/admin/ledger/check", &["admin"]),
+    ("POST", "/auth/logout", EVERYBODY),
+];
+
+const EVERYBODY: &[&str] = &["student", "teacher", "admin"];
+
+const METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
+
+fn with_id(path: &str) -> String {
+    match path.split_once('{') {
+        Some((before, after)) => {
+            format!("{before}{NOBODYS_ID}{}", after.split_once('}').unwrap().1)
+        }
+        None => path.to_owned(),
+    }
+}
+
+fn method(name: &str) -> Method {
+    name.parse().unwrap()
+}
+
+/// A request without a token.
+async fn anonymous(app: &TestApp, name: &str, path: &str) -> Reply {
+    let url = format!("{}/api/v1{}", app.url, with_id(path));
+    let request = app.client.request(method(name), url).json(&json!({"no_such_field": 1}));
+    Reply::of(request.send().await.unwrap()).await
+}
+
+/// The paths in the sources of `http` that stand behind `.route(`.
+fn paths_in_sources() -> BTreeSet<String> {
+    let mut paths = BTreeSet::new();
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src/http")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let text = fs::read_to_string(path).unwrap();
+            let text = text.split("#[cfg(test)]").next().unwrap_or_default();
+            let routes = text.split(".route(").skip(1).map(str::trim_start);
+            let quoted = routes.filter_map(|text| text.strip_prefix('"')?.split('"').next());
+            paths.extend(quoted.map(str::to_owned));
+        }
+    }
+    paths
+}
+
+/// Answered without a token, and not part of the API.
+const OUTSIDE: &[&str] = &["/health", "/readyz", "/livez", "/metrics", "/.well-known/jwks.json"];
+
+#[test]
+fn no_route_is_missing_here() {
+    let known: BTreeSet<&str> = PRIVATE.iter().map(|(_, path, _)| *path).collect();
+    let known = known.into_iter().chain(PUBLIC.iter().map(|(_, path)| *path));
+    let known: BTreeSet<&str> = known.chain(OUTSIDE.iter().copied()).collect();
+    let paths = paths_in_sources();
+    let paths: BTreeSet<&str> = paths.iter().map(String::as_str).collect();
+    assert_eq!(paths, known, "say in tests/it/identity/access.rs whom a new route is for");
+}
+
+#[tokio::test]
+async fn no_method_is_missing_here() {
+    let app = TestApp::start().await;
+    let private = PRIVATE.iter().map(|(name, path, _)| (*name, *path));
+    let known: BTreeSet<_> = private.chain(PUBLIC.iter().copied()).collect();
+    for (_, path) in &known {
+        for name in METHODS.into_iter().filter(|name| !known.contains(&(*name, *path))) {
+            anonymous(&app, name, path).await.refused(405, "method_not_allowed");
+        }
+    }
+    app.close().await;
+}
+
+#[tokio::test]
+async fn without_a_token_nothing_is_done() {
+    let app = TestApp::start().await;
+    for (name, path, _) in PRIVATE {
+        let reply = anonymous(&app, name, path).await;
+        assert_eq!((reply.status.as_u16(), reply.code()), (401, "unauthenticated"), "{path}");
+        assert_eq!(reply.headers["www-authenticate"], "Bearer");
+    }
+    for (name, path) in PUBLIC {
+        anonymous(&app, name, path).await.refused(422, "invalid");
+    }
+    for path in OUTSIDE {
+        app.get(path).await.is(200);
+    }
+    app.close().await;
+}
+
+#[tokio::test]
+async fn every_route_is_for_its_roles_only() {
+    let app = TestApp::start().await;
+    for (role, person) in [
+        ("student", app.student().await),
+        ("teacher", app.teacher().await),
+        ("admin", app.admin().await),
+    ] {
+        for (name, path, roles) in PRIVATE {
+            // Nobody's id and no field that there is: let in or not, it changes nothing.
+            let body = (*name != "GET").then(|| json!({"no_such_field": 1}));
+            let reply = person.send(method(name), &with_id(path), body, &[]).await;
+            let is_let_in = !matches!(reply.status.as_u16(), 401 | 403);
+            assert_eq!(is_let_in, roles.contains(&role), "{role} {name} {path}: {reply:?}");
+            assert!(!reply.status.is_server_error(), "{role} {name} {path}: {reply:?}");
+        }
+    }
+    app.close().await;
+}
+
+// Ids.
+
+/// Each of these paths is there for the first person and not for the others.
+async fn assert_only_for(owner: &Person, others: &[&Person], path: &str) -> Reply {
+    for other in others {
+        other.get(path).await.refused(404, "not_found");
+    }
+    owner.get(path).await.is(200)
+}
+
+#[tokio::test]
+async fn a_top_up_is_its_owners_alone() {
+    let app = TestApp::start().await;
+    let (ada, bob) = (app.student_with("30.00").await, app.student_with("30.00").await);
+    let (teacher, admin) = (app.teacher().await, app.admin().await);
+    let reply = ada.post("/payments/wallet/top-ups", json!({"amount": "5"})).await.is(201);
+    let path = format!("/payments/wallet/top-ups/{}", reply.body["id"].as_str().unwrap());
+    let seen = assert_only_for(&ada, &[&bob, &teacher, &admin], &path).await;
+    assert_eq!(seen.body, reply.body);
+    app.close().await;
+}
+
+#[tokio::test]
+async fn others_see_of_somebody_only_what_is_public() {
+    let app = TestApp::start().await;
+    let (ada, bob, admin) = (app.student().await, app.teacher().await, app.admin().await);
+    let path = format!("/users/{}", ada.id);
+    let fields = |reply: Reply| -> Vec<String> {
+        reply.is(200).body.as_object().unwrap().keys().cloned().collect()
+    };
+    let public = ["created_at", "id", "name", "role"];
+    let mut seen = fields(bob.get(&path).await);
+    seen.sort();
+    assert_eq!(seen, public);
+    for person in [&ada, &admin] {
+        let all = person.get(&path).await;
+        assert_eq!(all.body["email"], ada.email, "{all:?}");
+        assert_eq!(fields(all).len(), public.len() + 3);
+    }
+    app.close().await;
+}
+
+#[tokio::test]
+async fn only_an_admin_changes_others() {
+    let app = TestApp::start().await;
+    let (ada, bob, admin) = (app.student().await, app.teacher().await, app.admin().await);
+    let path = format!("/users/{}", ada.id);
+    let before = ada.get(&path).await.is(200).body;
+    for person in [&ada, &bob] {
+        for change in [json!({"role": "admin"}), json!({"name": "Eve"}), json!({"status": "x"})] {
+            person.put(&path, change).await.refused(403, "forbidden");
+        }
+    }
+    assert_eq!(ada.get(&path).await.body, before);
+    for change in [json!({"email": "x@y.org"}), json!({"status": "gone"}), json!({"name": ""})] {
+        admin.put(&path, change).await.refused(422, "invalid");
+    }
+    let changed = admin.put(&path, json!({"name": "Ada L."})).await.is(200);
+    assert_eq!((&changed.body["name"], &changed.body["role"]), (&json!("Ada L."), &before["role"]));
+    app.close().await;
+}
+
+#[tokio::test]
+async fn what_is_no_id_is_not_there() {
+    let app = TestApp::start().await;
+    let (ada, admin) = (app.student().await, app.admin().await);
+    let bare = ada.id.to_string().replace('-', "");
+    for id in [NOBODYS_ID, "0", "me", "-1", "%00", "%2e%2e", "'", bare.as_str(), &"x".repeat(500)] {
+        for path in [format!("/users/{id}"), format!("/payments/wallet/top-ups/{id}")] {
+            ada.get(&path).await.refused(404, "not_found");
+        }
+        let nothing: Value = json!({});
+        admin.put(&format!("/users/{id}"), nothing).await.refused(404, "not_found");
+    }
+    app.close().await;
+}
