@@ -7,4 +7,5 @@ mod cli;
 mod front;
 mod harness;
 mod identity;
+mod payments;
 mod readme;
