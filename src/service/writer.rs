@@ -154,12 +154,16 @@ impl Worker {
             let began = Instant::now();
             match self.try_commit(operations, sessions).await {
                 Err(error) if error.is_conflict() && attempts < ATTEMPTS_MAX => attempts += 1,
+                // What a caller had not seen shows as a row that is missing or as a constraint: a
+                // session that has ended since has its journal already.
+                Ok(None) | Err(Error::Database(_)) if sessions == Sessions::AsSeen => {
+                    sessions = Sessions::Read;
+                }
                 Err(error) => return Err(error),
                 Ok(Some(outcomes)) => {
                     self.metrics.record_commit(operations.len(), began.elapsed());
                     return Ok(outcomes);
                 }
-                Ok(None) if sessions == Sessions::AsSeen => sessions = Sessions::Read,
                 Ok(None) => {
                     return Err(Error::Internal(
                         "rows that were locked changed all the same".into(),
