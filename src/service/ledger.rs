@@ -42,7 +42,14 @@ pub async fn apply(
     now: Timestamp,
 ) -> Result<Option<Outcomes>> {
     let mut books = load(tx, operations, sessions).await?;
-    let outcomes = operations.iter().cloned().map(|operation| books.apply(operation)).collect();
+    let outcomes: Outcomes =
+        operations.iter().cloned().map(|operation| books.apply(operation)).collect();
+    // What is written shows whether it was as seen; a refusal writes nothing.
+    let is_refused =
+        |(operation, outcome)| session_of(operation).is_some() && Result::is_err(outcome);
+    if sessions == Sessions::AsSeen && operations.iter().zip(&outcomes).any(is_refused) {
+        return Ok(None);
+    }
     let was_as_seen = db::books::write(tx, &books, now).await?;
     Ok(was_as_seen.then_some(outcomes))
 }
