@@ -57,7 +57,7 @@ impl App {
     pub async fn start(config: Config, clock: Clock, db: Db) -> Result<Self> {
         let metrics = Metrics::new();
         let keys = Keys::load(&config, &db, clock.now()).await?;
-        let (writer, workers) = Writer::new(&db, &clock, &metrics, &config.ledger);
+        let (writer, workers) = Writer::new(&db, &clock, &metrics, &config);
         let app = Self(Arc::new(State {
             limits: Limits::new(&config.auth),
             passwords: Passwords::new(config.auth.password_hashers),

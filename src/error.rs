@@ -44,7 +44,7 @@ pub enum Error {
     #[error("Murph is busy; try again in a moment")]
     Busy,
     /// The database did not answer, or the answer to a commit was lost.
-    #[error("the database is away; try again in a moment")]
+    #[error("the database did not answer: repeat it under the same Idempotency-Key, or look first")]
     Unavailable(#[source] Arc<sqlx::Error>),
     #[error("database")]
     Database(#[source] Arc<sqlx::Error>),
@@ -84,7 +84,7 @@ fn is_passing(cause: &dyn sqlx::error::DatabaseError) -> bool {
     let code = cause.code().unwrap_or_default();
     if cause.try_downcast_ref::<sqlx::postgres::PgDatabaseError>().is_some() {
         let class = code.get(..2).unwrap_or_default();
-        matches!(class, "08" | "40" | "53" | "57" | "58") || code == "55P03"
+        matches!(class, "08" | "25" | "40" | "53" | "57" | "58") || code == "55P03"
     } else {
         // SQLite's busy, locked, I/O error, full, cannot open; the low byte is the primary code.
         code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6 | 10 | 13 | 14))
@@ -99,7 +99,20 @@ impl Error {
         let Self::Unavailable(error) = self else { return false };
         let sqlx::Error::Database(cause) = error.as_ref() else { return false };
         cause.try_downcast_ref::<sqlx::postgres::PgDatabaseError>().is_some()
-            && cause.code().is_some_and(|code| code.starts_with("40"))
+            // Not 40003: there it is not known whether the commit was done.
+            && cause.code().is_some_and(|code| code == "40001" || code == "40P01")
+    }
+
+    /// Whether the connection is gone. Before anything was begun, another may be tried.
+    #[must_use]
+    pub fn is_cut_off(&self) -> bool {
+        let Self::Unavailable(error) = self else { return false };
+        match error.as_ref() {
+            sqlx::Error::Io(_) => true,
+            // The server said good-bye: it is being stopped.
+            sqlx::Error::Database(cause) => cause.code().is_some_and(|code| code == "57P01"),
+            _ => false,
+        }
     }
 
     /// Whether such a row is there already.

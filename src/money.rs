@@ -21,6 +21,9 @@ pub const AMOUNT_MAX: Money = Money(1_000_000_000_000_000);
 /// The longest text that is looked at as an amount; honest ones have at most 18 characters.
 const TEXT_MAX: usize = 40;
 
+/// Digits that are read without rounding.
+const DIGITS_MAX: usize = 28;
+
 /// An amount of some currency in micro-units. May be negative: a gateway's account is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Money(i64);
@@ -131,6 +134,9 @@ impl FromStr for Money {
         // take for a number, such as underscores.
         if !text.bytes().all(|b| b.is_ascii_digit() || b"+-.eE".contains(&b)) {
             return Err(ParseMoneyError::NotANumber);
+        }
+        if text.bytes().filter(u8::is_ascii_digit).count() > DIGITS_MAX {
+            return Err(ParseMoneyError::OutOfRange);
         }
         let decimal = if text.contains(['e', 'E']) {
             Decimal::from_scientific(text)

@@ -1,7 +1,7 @@
 //! The baseline: what one would write without a writer. Each operation is a transaction of its
 //! own, with conditional updates and no more statements than it needs.
 
-use std::time::Duration;
+use std::{str::FromStr, time::Duration};
 
 use murph::{
     config::DatabaseUrl,
@@ -11,6 +11,7 @@ use murph::{
 use sqlx::{
     PgPool, SqlitePool,
     pool::PoolOptions,
+    postgres::PgConnectOptions,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 
@@ -75,12 +76,25 @@ impl Plain {
                     .filename(path)
                     .journal_mode(SqliteJournalMode::Wal)
                     .synchronous(SqliteSynchronous::Full)
+                    // As Murph has it.
+                    .pragma("temp_store", "MEMORY")
+                    .pragma("cache_size", "-65536")
+                    .pragma("wal_autocheckpoint", "8192")
                     .busy_timeout(Duration::from_secs(60));
-                let pool = PoolOptions::new().max_connections(connections).connect_with(options);
+                let pool = PoolOptions::new()
+                    .max_connections(connections)
+                    .test_before_acquire(false)
+                    .connect_with(options);
                 Self::Sqlite(pool.await.expect("the file opens"))
             }
             DatabaseUrl::Postgres(url) => {
-                let pool = PoolOptions::new().max_connections(connections).connect(url);
+                // As Murph has it.
+                let options = PgConnectOptions::from_str(url).expect("a URL");
+                let options = options.options([("plan_cache_mode", "force_generic_plan")]);
+                let pool = PoolOptions::new()
+                    .max_connections(connections)
+                    .test_before_acquire(false)
+                    .connect_with(options);
                 Self::Postgres(pool.await.expect("PostgreSQL answers"))
             }
         }

@@ -42,6 +42,7 @@ CREATE TABLE refresh_tokens (
   used_at    TIMESTAMPTZ
 );
 CREATE INDEX refresh_tokens_of_login ON refresh_tokens (login_id);
+CREATE INDEX refresh_tokens_by_use ON refresh_tokens (used_at) WHERE used_at IS NOT NULL;
 
 CREATE TABLE courses (
   id                    UUID    NOT NULL PRIMARY KEY,
@@ -75,13 +76,14 @@ CREATE TABLE accounts (
   UNIQUE (id, currency)                          -- so that both ends of a transfer share one
 ) WITH (fillfactor = 50);                        -- balances change all the time: room to do it in place
 CREATE UNIQUE INDEX accounts_of_user ON accounts (user_id, kind, currency) WHERE user_id IS NOT NULL;
+CREATE UNIQUE INDEX accounts_of_others ON accounts (kind, coalesce(name, ''), currency) WHERE user_id IS NULL;
 
 -- A journal's id is its idempotency key: settle:<session>, top_up:<provider>:<payment>, ...; ids in
 -- it are 32 hexadecimal digits.
 CREATE TABLE journals (
   id    TEXT    COLLATE "C" NOT NULL PRIMARY KEY,
   kind  TEXT    NOT NULL CHECK (kind IN ('settle', 'top_up', 'payout', 'quality_bonus', 'reversal')),
-  actor UUID,         -- the user who asked for it; null: Murph itself
+  actor UUID REFERENCES users (id),              -- who asked for it; null: Murph itself
   at    TIMESTAMPTZ NOT NULL
 );
 
@@ -167,7 +169,8 @@ CREATE TABLE top_ups (
   created_at          TIMESTAMPTZ NOT NULL,
   UNIQUE (provider, provider_payment_id),        -- a payment is credited once
   FOREIGN KEY (account_id, currency) REFERENCES accounts (id, currency),
-  CHECK ((status = 'completed') = (journal_id IS NOT NULL))
+  CHECK ((status = 'completed') = (journal_id IS NOT NULL)),
+  CHECK (journal_id = 'top_up:' || provider || ':' || provider_payment_id)
 );
 CREATE INDEX top_ups_of_user ON top_ups (user_id, created_at);
 
@@ -181,7 +184,8 @@ CREATE TABLE payouts (
   status     TEXT    NOT NULL CHECK (status IN ('pending', 'completed', 'failed')),
   journal_id TEXT    NOT NULL REFERENCES journals (id),
   created_at TIMESTAMPTZ NOT NULL,
-  FOREIGN KEY (account_id, currency) REFERENCES accounts (id, currency)
+  FOREIGN KEY (account_id, currency) REFERENCES accounts (id, currency),
+  CHECK (journal_id = 'payout:' || lower(hex(id)))
 );
 CREATE INDEX payouts_of_user ON payouts (user_id, created_at);
 
@@ -193,7 +197,8 @@ CREATE TABLE idempotency_keys (
   status       BIGINT,
   body         TEXT,
   created_at   TIMESTAMPTZ NOT NULL,
-  PRIMARY KEY (user_id, key)
+  PRIMARY KEY (user_id, key),
+  CHECK ((status IS NULL) = (body IS NULL))
 );
 CREATE INDEX idempotency_keys_by_age ON idempotency_keys (created_at);
 

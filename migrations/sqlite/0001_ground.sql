@@ -38,6 +38,7 @@ CREATE TABLE refresh_tokens (
   used_at    INTEGER
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX refresh_tokens_of_login ON refresh_tokens (login_id);
+CREATE INDEX refresh_tokens_by_use ON refresh_tokens (used_at) WHERE used_at IS NOT NULL;
 
 CREATE TABLE courses (
   id                    BLOB    NOT NULL PRIMARY KEY CHECK (length(id) = 16),
@@ -71,13 +72,14 @@ CREATE TABLE accounts (
   UNIQUE (id, currency)                          -- so that both ends of a transfer share one
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX accounts_of_user ON accounts (user_id, kind, currency) WHERE user_id IS NOT NULL;
+CREATE UNIQUE INDEX accounts_of_others ON accounts (kind, coalesce(name, ''), currency) WHERE user_id IS NULL;
 
 -- A journal's id is its idempotency key: settle:<session>, top_up:<provider>:<payment>, ...; ids in
 -- it are 32 hexadecimal digits.
 CREATE TABLE journals (
   id    TEXT    NOT NULL PRIMARY KEY,
   kind  TEXT    NOT NULL CHECK (kind IN ('settle', 'top_up', 'payout', 'quality_bonus', 'reversal')),
-  actor BLOB CHECK (length(actor) = 16),         -- the user who asked for it; null: Murph itself
+  actor BLOB REFERENCES users (id),              -- who asked for it; null: Murph itself
   at    INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
@@ -161,7 +163,8 @@ CREATE TABLE top_ups (
   created_at          INTEGER NOT NULL,
   UNIQUE (provider, provider_payment_id),        -- a payment is credited once
   FOREIGN KEY (account_id, currency) REFERENCES accounts (id, currency),
-  CHECK ((status = 'completed') = (journal_id IS NOT NULL))
+  CHECK ((status = 'completed') = (journal_id IS NOT NULL)),
+  CHECK (journal_id = 'top_up:' || provider || ':' || provider_payment_id)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX top_ups_of_user ON top_ups (user_id, created_at);
 
@@ -175,7 +178,8 @@ CREATE TABLE payouts (
   status     TEXT    NOT NULL CHECK (status IN ('pending', 'completed', 'failed')),
   journal_id TEXT    NOT NULL REFERENCES journals (id),
   created_at INTEGER NOT NULL,
-  FOREIGN KEY (account_id, currency) REFERENCES accounts (id, currency)
+  FOREIGN KEY (account_id, currency) REFERENCES accounts (id, currency),
+  CHECK (journal_id = 'payout:' || lower(hex(id)))
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX payouts_of_user ON payouts (user_id, created_at);
 
@@ -187,7 +191,8 @@ CREATE TABLE idempotency_keys (
   status       INTEGER,
   body         TEXT,
   created_at   INTEGER NOT NULL,
-  PRIMARY KEY (user_id, key)
+  PRIMARY KEY (user_id, key),
+  CHECK ((status IS NULL) = (body IS NULL))
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX idempotency_keys_by_age ON idempotency_keys (created_at);
 

@@ -56,7 +56,7 @@ pub(super) async fn run(config: Config, command: Command) -> Result<ExitCode, Fa
     let app = App::start(config, Clock::System, db).await?;
     let created = identity::create_user(&app, registration, app.clock.now()).await;
     app.finish().await;
-    output::line(created?.id)
+    output::line(created?.0.id)
 }
 
 /// Checks everything before the database is touched, and asks for the password last.

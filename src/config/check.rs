@@ -181,15 +181,12 @@ fn check_production(config: &Config, problems: &mut Problems) {
 
 fn check_secrets(config: &Config, problems: &mut Problems) {
     let secret = &config.auth.secret;
-    let mend = format!("set {} to {MAKE_SECRET}", variable_of("auth.secret"));
-    if !secret.is_empty() {
-        if let Some(weakness) = weakness(secret) {
-            problems.add("auth.secret", weakness, mend);
-        }
-    } else if !config.database_url().is_sqlite() {
-        // With SQLite there is one node, and it makes a strong secret for itself.
-        let problem = "is empty, but all nodes on one PostgreSQL database must share it";
-        problems.add("auth.secret", problem, mend);
+    // An empty one is fine: Murph makes a strong one, which all nodes on one database share.
+    if !secret.is_empty()
+        && let Some(weakness) = weakness(secret)
+    {
+        let mend = format!("set {} to {MAKE_SECRET}", variable_of("auth.secret"));
+        problems.add("auth.secret", weakness, mend);
     }
     if let Some(weakness) = config.auth.previous_secrets.iter().find_map(weakness) {
         // Tokens signed with it are accepted: it must be as strong as the current one.

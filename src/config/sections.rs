@@ -183,7 +183,8 @@ pub struct Ledger {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Auth {
-    /// Signs access tokens; empty: one is made and kept in the data directory.
+    /// Signs access tokens; empty: one is made and kept, with SQLite in the data
+    /// directory, with PostgreSQL in the database.
     pub secret: Secret,
     /// Still accepted, never signed with.
     pub previous_secrets: Vec<Secret>,

@@ -142,6 +142,17 @@ pub(super) fn updates<'a>(changes: impl Iterator<Item = Change<'a>>) -> Rows {
     Rows::of(moved)
 }
 
+/// Whether `user` owns anything in any account.
+pub async fn has_money(tx: &mut Tx, user: UserId) -> Result<bool> {
+    let found: Option<(AccountId,)> = on!(tx, conn => sqlx::query_as(
+        "SELECT id FROM accounts WHERE user_id = $1 AND posted <> 0 LIMIT 1",
+    )
+    .bind(user)
+    .fetch_optional(conn)
+    .await)?;
+    Ok(found.is_some())
+}
+
 /// The account, if it is open.
 pub async fn find(tx: &mut Tx, id: AccountId) -> Result<Option<Account>> {
     let row: Option<Row> = on!(tx, conn => sqlx::query_as(

@@ -1,14 +1,21 @@
 //! What `murph check-ledger` asks the database. Each statement names the rows that are wrong.
 
+use std::time::Duration;
+
 use futures_util::TryStreamExt;
 use sqlx::FromRow;
 
 use crate::{
     db::Tx,
-    domain::audit::{Finding, Replay, Report},
+    domain::{
+        audit::{Finding, Replay, Report},
+        meter,
+        session::SessionStatus,
+    },
     error::Result,
-    id::AccountId,
+    id::{AccountId, SessionId},
     money::Money,
+    time::Timestamp,
 };
 
 /// At most so many wrong rows are named for each invariant.
@@ -102,18 +109,6 @@ const CHECKS: &[Check] = &[
                   ON s.journal_id = j.id
                WHERE j.kind = 'settle' GROUP BY j.id HAVING COUNT(s.id) <> 1 LIMIT $1",
     },
-    Check {
-        invariant: "I9",
-        subject: "session",
-        problem: "costs {1} micro-units, its watched time costs {2}",
-        sql: "SELECT subject, cost, due FROM (
-                SELECT lower(hex(id)) AS subject, cost,
-                       CASE WHEN status <> 'completed' THEN 0
-                            WHEN price_per_minute * watched_ms / 60000 > held THEN held
-                            ELSE price_per_minute * watched_ms / 60000 END AS due
-                  FROM sessions) costs
-               WHERE cost <> due LIMIT $1",
-    },
 ];
 
 /// Looks at everything, through a snapshot, and names what is wrong.
@@ -122,7 +117,7 @@ pub async fn check(tx: &mut Tx) -> Result<Report> {
     for check in CHECKS {
         report.findings.extend(run(tx, check).await?);
     }
-    report.findings.extend(watched_too_long(tx).await?);
+    report.findings.extend(misjudged(tx).await?);
     let mut replay = replay(tx).await?;
     report.transfers = replay.transfers;
     report.findings.extend(compare(tx, &mut replay).await?);
@@ -140,7 +135,7 @@ async fn run(tx: &mut Tx, check: &Check) -> Result<Vec<Finding>> {
         .await)?;
     let finding = |(subject, first, second): (String, i64, i64)| Finding {
         invariant: check.invariant,
-        subject: format!("{} {subject}", check.subject),
+        subject: format!("{} {}", check.subject, spelt(subject)),
         problem: check
             .problem
             .replace("{1}", &first.to_string())
@@ -149,31 +144,58 @@ async fn run(tx: &mut Tx, check: &Check) -> Result<Vec<Finding>> {
     Ok(rows.into_iter().map(finding).collect())
 }
 
-/// I9, second half: nobody watches longer than the session lasted.
-async fn watched_too_long(tx: &mut Tx) -> Result<Vec<Finding>> {
-    #[derive(FromRow)]
-    struct Row {
-        id: crate::id::SessionId,
-        watched_ms: i64,
-        started_at: crate::time::Timestamp,
-        ended_at: crate::time::Timestamp,
+/// Ids as everywhere else, with hyphens.
+fn spelt(subject: String) -> String {
+    let id = subject.parse::<uuid::fmt::Simple>();
+    id.map_or(subject, |id| id.into_uuid().to_string())
+}
+
+#[derive(FromRow)]
+struct Ended {
+    id: SessionId,
+    price_per_minute: Money,
+    held: Money,
+    status: SessionStatus,
+    watched_ms: i64,
+    cost: Money,
+    started_at: Timestamp,
+    ended_at: Timestamp,
+}
+
+impl Ended {
+    /// What is wrong with the price of the session, or with its time.
+    fn problem(&self) -> Option<String> {
+        let Ok(watched_ms) = u64::try_from(self.watched_ms) else {
+            return Some(format!("watched {} ms", self.watched_ms));
+        };
+        let watched = Duration::from_millis(watched_ms);
+        let due = match self.status {
+            SessionStatus::Completed => meter::cost(self.price_per_minute, watched, self.held),
+            _ => Money::ZERO,
+        };
+        if self.cost != due {
+            return Some(format!("costs {}, its watched time costs {due}", self.cost));
+        }
+        let lasted = self.ended_at.since(self.started_at);
+        (watched > lasted).then(|| format!("watched {watched:?} of {lasted:?}"))
     }
+}
+
+/// I9: every session costs what the meter says, and nobody watches longer than it lasted.
+async fn misjudged(tx: &mut Tx) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
     on!(tx, conn => {
-        let mut rows = sqlx::query_as::<_, Row>(
-            "SELECT id, watched_ms, started_at, ended_at FROM sessions WHERE status <> 'active'",
+        let mut rows = sqlx::query_as::<_, Ended>(
+            "SELECT id, price_per_minute, held, status, watched_ms, cost, started_at, ended_at
+               FROM sessions WHERE status <> 'active'",
         )
         .fetch(conn);
-        while let Some(row) = rows.try_next().await? {
-            let lasted_ms = row.ended_at.since(row.started_at).as_millis();
-            if u128::try_from(row.watched_ms).is_ok_and(|watched_ms| watched_ms <= lasted_ms) {
-                continue;
-            }
-            findings.push(Finding {
+        while let Some(session) = rows.try_next().await? {
+            findings.extend(session.problem().map(|problem| Finding {
                 invariant: "I9",
-                subject: format!("session {}", row.id),
-                problem: format!("watched {} ms of {lasted_ms} ms", row.watched_ms),
-            });
+                subject: format!("session {}", session.id),
+                problem,
+            }));
         }
     });
     Ok(findings)

@@ -12,9 +12,8 @@ use crate::{
 /// All statements in their order, as one script: that saves handing each to SQLite's thread.
 ///
 /// Sessions that end come before new ones, because a student has one open at a time; those that
-/// were opened and touched in one go come after them. Balances come last: on PostgreSQL the
-/// foreign keys of the rows before them lock the accounts they name, which costs nothing while we
-/// hold a stronger lock on the row as it was.
+/// were opened and touched in one go come after them. Balances come last: on PostgreSQL every row that names an account locks it, and that writes nothing while the
+/// account is still the one that was locked when it was read.
 const SQLITE_SCRIPT: &str = concat!(
     insert_journals!(sqlite "1"),
     ";",

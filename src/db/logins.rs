@@ -137,6 +137,20 @@ pub async fn end_all(
     Ok(ended)
 }
 
+/// Forgets tokens that were used before `before`. Who shows one again is refused as a stranger.
+pub async fn delete_used_tokens(tx: &mut Tx, before: Timestamp, limit: i64) -> Result<u64> {
+    let deleted = on!(tx, conn => sqlx::query(
+        "DELETE FROM refresh_tokens WHERE token_hash IN
+           (SELECT token_hash FROM refresh_tokens WHERE used_at < $1 ORDER BY used_at LIMIT $2)",
+    )
+    .bind(before)
+    .bind(limit)
+    .execute(conn)
+    .await
+    .map(|done| done.rows_affected()))?;
+    Ok(deleted)
+}
+
 /// Forgets sign-ins that ran out before `before`, with their tokens.
 pub async fn delete_expired(tx: &mut Tx, before: Timestamp, limit: i64) -> Result<u64> {
     let deleted = on!(tx, conn => sqlx::query(

@@ -1,6 +1,9 @@
 //! The schema, brought forward or one step back.
 
-use sqlx::migrate::{Migrate, MigrateError, Migrator};
+use sqlx::{
+    PgConnection, PgPool,
+    migrate::{Migrate, MigrateError, Migrator},
+};
 
 use crate::{
     db::{Db, Tx},
@@ -19,13 +22,12 @@ static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
 static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
 
 /// Takes all steps that are missing. Any number of nodes may do so at once: on PostgreSQL an
-/// advisory lock lets one work while the others wait, on SQLite the file has one writer.
+/// advisory lock lets one work while the others wait; on SQLite `cli::lock` keeps others away.
 pub async fn up(db: &Db) -> Result<()> {
     let result = match db {
         Db::Sqlite { writer, .. } => SQLITE.run(writer).await,
-        // A connection of its own: one that failed half-way would keep the lock in the pool.
         Db::Postgres { pool, .. } => {
-            POSTGRES.run_direct(None, &mut pool.acquire().await?.detach(), false).await
+            POSTGRES.run_direct(None, &mut patient_connection(pool).await?, false).await
         }
     };
     result.map_err(explain)
@@ -39,10 +41,22 @@ pub async fn down(db: &Db) -> Result<Option<Step>> {
     let target = target.map_or(0, |step| step.version);
     match db {
         Db::Sqlite { writer, .. } => SQLITE.undo(writer, target).await,
-        Db::Postgres { pool, .. } => POSTGRES.undo(pool, target).await,
+        Db::Postgres { pool, .. } => {
+            POSTGRES.undo(&mut patient_connection(pool).await?, target).await
+        }
     }
     .map_err(explain)?;
     Ok(Some(last.clone()))
+}
+
+/// A connection that waits for its turn and for its work however long they take, and that is not
+/// given back: one that failed half-way would keep the lock in the pool.
+async fn patient_connection(pool: &PgPool) -> Result<PgConnection> {
+    let mut connection = pool.acquire().await?.detach();
+    for setting in ["SET statement_timeout = 0", "SET lock_timeout = 0"] {
+        sqlx::query(setting).execute(&mut connection).await?;
+    }
+    Ok(connection)
 }
 
 /// All steps this Murph knows. An error if the database has taken one that it does not know.

@@ -167,7 +167,7 @@ impl Db {
         let mut left = LEDGER_CONNECTIONS;
         loop {
             match self.begin_on(true).await {
-                Err(Error::Unavailable(_)) if left > 0 => left -= 1,
+                Err(error) if error.is_cut_off() && left > 0 => left -= 1,
                 result => return result,
             }
         }
@@ -199,7 +199,10 @@ impl Db {
             Self::Sqlite { reader, .. } => Tx::Sqlite(reader.begin().await?),
             Self::Postgres { pool, .. } => {
                 let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-                Tx::Postgres(pool.begin_with(begin).await?)
+                let mut tx = pool.begin_with(begin).await?;
+                // Looking at everything takes as long as it takes.
+                sqlx::query("SET LOCAL statement_timeout = 0").execute(&mut *tx).await?;
+                Tx::Postgres(tx)
             }
         })
     }
@@ -266,6 +269,9 @@ fn postgres_options(url: &str, settings: &config::Database) -> Result<PgConnectO
         // A node that vanished in the middle of its work must not hold its locks for ever.
         ("idle_in_transaction_session_timeout", "60000"),
         ("timezone", "UTC"),
+        // What is promised must not depend on how the server, or the role, is set up.
+        ("synchronous_commit", "on"),
+        ("default_transaction_isolation", "read committed"),
         // Few statements, all by primary key, run again and again: planning them anew buys nothing.
         ("plan_cache_mode", "force_generic_plan"),
     ]))

@@ -111,6 +111,32 @@ pub async fn find_active(tx: &mut Tx, student: UserId) -> Result<Option<Session>
     Ok(row.map(Session::from))
 }
 
+/// Which of `students` have a session open, and which one.
+pub async fn list_active(tx: &mut Tx, students: &[UserId]) -> Result<Vec<(UserId, SessionId)>> {
+    let uuids = students.iter().map(|student| student.uuid());
+    Ok(match tx.conn() {
+        Conn::Sqlite(conn) => {
+            sqlx::query_as(
+                "SELECT student_id, id FROM sessions
+                  WHERE status = 'active'
+                    AND student_id IN (SELECT unhex(value) FROM json_each($1))",
+            )
+            .bind(hex_array(uuids))
+            .fetch_all(conn)
+            .await?
+        }
+        Conn::Postgres(conn) => {
+            sqlx::query_as(
+                "SELECT student_id, id FROM sessions
+                  WHERE status = 'active' AND student_id = ANY($1)",
+            )
+            .bind(uuids.collect::<Vec<Uuid>>())
+            .fetch_all(conn)
+            .await?
+        }
+    })
+}
+
 /// Whether `student` has watched some of `course` for nothing since `since`.
 pub async fn was_free_since(
     tx: &mut Tx,

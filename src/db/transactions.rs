@@ -98,7 +98,7 @@ pub async fn list(tx: &mut Tx, filter: &Filter, limit: i64) -> Result<Vec<Transa
                 AND ($6 IS NULL OR $6 = 'completed')
                 AND ($7 IS NULL OR t.journal_id = 'settle:' || lower(hex($7)))
                 AND ($8 IS NULL OR t.at >= $8)
-              ORDER BY t.at DESC, t.journal_id DESC LIMIT $12) shares
+              ORDER BY t.at DESC, kind DESC, t.journal_id DESC LIMIT $12) shares
          ) history
           WHERE currency = $3
             AND ($5 IS NULL OR kind = $5)

@@ -109,22 +109,67 @@ pub async fn find_signed_in(
     Ok(row.map(User::from))
 }
 
-/// Writes what may change: name, role, status, profile.
-pub async fn update(tx: &mut Tx, user: &User) -> Result<()> {
+/// Writes what somebody may change about themselves; `None` leaves it as it is.
+pub async fn update_profile(
+    tx: &mut Tx,
+    id: UserId,
+    name: Option<&str>,
+    profile: Option<&serde_json::Value>,
+    now: Timestamp,
+) -> Result<()> {
     on!(tx, conn => sqlx::query(
-        "UPDATE users SET name = $2, role = $3, status = $4, profile = $5, updated_at = $6
+        "UPDATE users
+            SET name = COALESCE($2, name), profile = COALESCE($3, profile), updated_at = $4
           WHERE id = $1",
     )
-    .bind(user.id)
-    .bind(&user.name)
-    .bind(user.role)
-    .bind(user.status)
-    .bind(Json(&user.profile))
-    .bind(user.updated_at)
+    .bind(id)
+    .bind(name)
+    .bind(profile.map(Json))
+    .bind(now)
     .execute(conn)
     .await
     .map(drop))?;
     Ok(())
+}
+
+/// Writes what an admin may change about somebody; `None` leaves it as it is. Each of the two
+/// leaves the other's columns alone: a change of name must not undo a suspension.
+pub async fn update_standing(
+    tx: &mut Tx,
+    id: UserId,
+    (role, status): (Option<Role>, Option<UserStatus>),
+    name: Option<&str>,
+    now: Timestamp,
+) -> Result<()> {
+    on!(tx, conn => sqlx::query(
+        "UPDATE users
+            SET role = COALESCE($2, role), status = COALESCE($3, status),
+                name = COALESCE($4, name), updated_at = $5
+          WHERE id = $1",
+    )
+    .bind(id)
+    .bind(role)
+    .bind(status)
+    .bind(name)
+    .bind(now)
+    .execute(conn)
+    .await
+    .map(drop))?;
+    Ok(())
+}
+
+/// Locks an account until the end of the transaction, if it is active and has this password.
+pub async fn lock_with_password(tx: &mut Tx, id: UserId, hash: &str) -> Result<bool> {
+    let locked = on!(tx, conn => sqlx::query(
+        "UPDATE users SET updated_at = updated_at
+          WHERE id = $1 AND password_hash = $2 AND status = 'active'",
+    )
+    .bind(id)
+    .bind(hash)
+    .execute(conn)
+    .await
+    .map(|done| done.rows_affected()))?;
+    Ok(locked == 1)
 }
 
 /// Replaces the hash of a password, if it is still `old_hash`.

@@ -33,6 +33,8 @@ use crate::{
 #[derive(Clone, Debug, Default)]
 pub struct Books {
     accounts: BTreeMap<AccountId, Line>,
+    /// The sessions that students have open.
+    active: BTreeMap<UserId, SessionId>,
     sessions: BTreeMap<SessionId, Leaf>,
     journals: Vec<Journal>,
 }
@@ -40,8 +42,6 @@ pub struct Books {
 #[derive(Clone, Debug)]
 struct Line {
     account: Account,
-    /// Of the student whose wallet this is.
-    active_session: Option<SessionId>,
     before: Option<(Money, Money)>,
 }
 
@@ -73,8 +73,16 @@ pub struct Change<'a> {
 impl Books {
     /// Takes in an account as the database has it.
     pub fn add_account(&mut self, account: Account, active_session: Option<SessionId>) {
+        if let Some((student, session)) = account.owner.user().zip(active_session) {
+            self.add_active(student, session);
+        }
         let before = Some((account.posted, account.held));
-        self.accounts.insert(account.id, Line { account, active_session, before });
+        self.accounts.insert(account.id, Line { account, before });
+    }
+
+    /// Takes in that `student` has `session` open.
+    pub fn add_active(&mut self, student: UserId, session: SessionId) {
+        self.active.insert(student, session);
     }
 
     /// Takes in a session as it is, or is thought to be, in the database.
@@ -88,7 +96,7 @@ impl Books {
     pub fn open_account(&mut self, owner: Owner, currency: Currency) {
         if let Entry::Vacant(vacant) = self.accounts.entry(owner.account(currency)) {
             let account = Account::new(owner, currency);
-            vacant.insert(Line { account, active_session: None, before: None });
+            vacant.insert(Line { account, before: None });
         }
     }
 
@@ -157,19 +165,21 @@ impl Books {
     fn start(&mut self, start: Start) -> Result<Session, Refusal> {
         let Start { mut session, lock_amount, min_watch } = start;
         assert_eq!(session.held, Money::ZERO, "nothing is held before the start");
+        if let Some(active) = self.active.get(&session.student_id) {
+            return Err(Refusal::SessionActive(*active));
+        }
+        if self.sessions.contains_key(&session.id) {
+            return Err(Refusal::SessionActive(session.id));
+        }
         if let Some(wallet) = session.wallet() {
             let line = self.accounts.get_mut(&wallet).ok_or(Refusal::NoWallet)?;
-            if let Some(active) = line.active_session {
-                return Err(Refusal::SessionActive(active));
-            }
             session.held = hold_for(&session, lock_amount, min_watch, line.account.available())?;
             line.account.held += session.held;
-            line.active_session = Some(session.id);
         }
+        self.active.insert(session.student_id, session.id);
         let held_before = session.held;
         let leaf = Leaf { session: session.clone(), is_new: true, held_before, is_touched: false };
-        let before = self.sessions.insert(session.id, leaf);
-        assert!(before.is_none(), "a session starts once");
+        self.sessions.insert(session.id, leaf);
         Ok(session)
     }
 
@@ -214,6 +224,9 @@ impl Books {
         session.end(settle.watched, settle.reason, settle.at);
         let session = session.clone();
         leaf.is_touched = true;
+        if self.active.get(&session.student_id) == Some(&session.id) {
+            self.active.remove(&session.student_id);
+        }
         self.pay(&session, settle.actor);
         Ok(Settled { session, by_this_call: true })
     }
@@ -237,9 +250,6 @@ impl Books {
             let line = self.accounts.get_mut(&wallet).expect("the wallet of a session is in hand");
             line.account.held -= session.held;
             line.account.posted -= session.cost;
-            if line.active_session == Some(session.id) {
-                line.active_session = None;
-            }
             assert!(!line.account.available().is_negative(), "a session costs at most its hold");
         }
         let ending = session.ending.expect("the session has ended");

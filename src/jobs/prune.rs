@@ -18,6 +18,9 @@ const PERIOD: Duration = Duration::from_mins(1);
 /// The most rows forgotten in one transaction, so that nobody waits for it.
 const BATCH_MAX: u64 = 1_000;
 
+/// How long a used refresh token is remembered, so that a second use gives a thief away.
+const USED_TOKENS_KEPT: Duration = Duration::from_hours(24);
+
 pub(super) async fn run(app: App) {
     let mut timer = super::every(PERIOD);
     loop {
@@ -35,13 +38,14 @@ pub(super) async fn run(app: App) {
     }
 }
 
-/// Forgets one batch of each kind; says how large the larger one was.
+/// Forgets one batch of each kind; says how large the largest was.
 async fn prune(app: &App) -> Result<u64> {
     let now = app.clock.now();
     let limit = i64::try_from(BATCH_MAX).expect("a batch is small");
     let mut tx = app.db.begin().await?;
     let keys = db::idempotency::delete_older(&mut tx, now - idempotency::KEPT_FOR, limit).await?;
+    let tokens = db::logins::delete_used_tokens(&mut tx, now - USED_TOKENS_KEPT, limit).await?;
     let logins = db::logins::delete_expired(&mut tx, now, limit).await?;
     tx.commit().await?;
-    Ok(keys.max(logins))
+    Ok(keys.max(tokens).max(logins))
 }

@@ -7,10 +7,10 @@ use crate::{
     domain::{
         books::Books,
         ledger::{Account, Done, Operation, Owner, Post, Refusal},
-        session::{Session, SessionStatus},
+        session::Session,
     },
-    error::Result,
-    id::{AccountId, SessionId},
+    error::{Error, Result},
+    id::{AccountId, SessionId, UserId},
     money::Currency,
     time::Timestamp,
 };
@@ -33,7 +33,7 @@ pub type Outcomes = Vec<Result<Done, Refusal>>;
 ///
 /// Nothing holds before the caller has committed. `None` if a session was not as its caller had
 /// seen it: then this transaction must be dropped, and the work done again on what is read.
-/// Rows are locked in the same order everywhere (sessions, then accounts, each by id), so that
+/// Rows are locked in the same order everywhere (accounts, then sessions, each by id), so that
 /// nodes wait for each other but never in a circle.
 pub async fn apply(
     tx: &mut Tx,
@@ -42,8 +42,7 @@ pub async fn apply(
     now: Timestamp,
 ) -> Result<Option<Outcomes>> {
     let mut books = load(tx, operations, sessions).await?;
-    let outcomes: Outcomes =
-        operations.iter().cloned().map(|operation| books.apply(operation)).collect();
+    let outcomes = decide(&mut books, operations)?;
     // What is written shows whether it was as seen; a refusal writes nothing.
     let is_refused =
         |(operation, outcome)| session_of(operation).is_some() && Result::is_err(outcome);
@@ -62,34 +61,72 @@ pub async fn post(tx: &mut Tx, post: Post, now: Timestamp) -> Result<()> {
     Ok(())
 }
 
+/// A broken invariant, which panics, costs the operation and not the server: the caller's
+/// transaction is dropped with all that stood in it.
+fn decide(books: &mut Books, operations: &[Operation]) -> Result<Outcomes> {
+    let decide = || operations.iter().cloned().map(|operation| books.apply(operation)).collect();
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(decide))
+        .map_err(|_| Error::Internal("an invariant of the ledger is broken, see above".into()))
+}
+
 async fn load(tx: &mut Tx, operations: &[Operation], sessions: Sessions) -> Result<Books> {
+    let mut books = Books::default();
     let seen: BTreeMap<SessionId, &Session> =
         operations.iter().filter_map(session_of).map(|session| (session.id, session)).collect();
-    let sessions: Vec<Session> = match sessions {
-        Sessions::AsSeen => seen.into_values().cloned().collect(),
-        Sessions::Read if seen.is_empty() => Vec::new(),
-        Sessions::Read => db::sessions::lock(tx, &seen.into_keys().collect::<Vec<_>>()).await?,
-    };
+    // Whose accounts they move money between is part of their terms, which never change.
+    let owners = operations.iter().flat_map(owners_of);
+    let owners = owners.chain(seen.values().copied().flat_map(owners_of_session));
+    load_accounts(tx, &mut books, owners).await?;
 
-    let mut owners: BTreeMap<AccountId, (Owner, Currency)> = BTreeMap::new();
-    let open = sessions.iter().filter(|session| session.status == SessionStatus::Active);
-    let named = operations.iter().flat_map(owners_of).chain(open.flat_map(owners_of_session));
-    owners.extend(named.map(|(owner, currency)| (owner.account(currency), (owner, currency))));
-
-    let mut books = Books::default();
-    if !owners.is_empty() {
-        let ids: Vec<_> = owners.keys().copied().collect();
-        for locked in db::accounts::lock(tx, &ids).await? {
-            let (owner, currency) = owners.remove(&locked.id).expect("only these were asked for");
-            let mut account = Account::new(owner, currency);
-            (account.posted, account.held) = (locked.posted, locked.held);
-            books.add_account(account, locked.active_session);
+    match sessions {
+        Sessions::AsSeen => seen.into_values().for_each(|seen| books.add_session(seen.clone())),
+        Sessions::Read if seen.is_empty() => {}
+        Sessions::Read => {
+            let ids: Vec<_> = seen.into_keys().collect();
+            for session in db::sessions::lock(tx, &ids).await? {
+                books.add_session(session);
+            }
         }
     }
-    for session in sessions {
-        books.add_session(session);
+
+    // With the wallets came the sessions their students have open. A free course needs no wallet.
+    let free_starters: Vec<UserId> = operations.iter().filter_map(free_starter).collect();
+    if !free_starters.is_empty() {
+        for (student, session) in db::sessions::list_active(tx, &free_starters).await? {
+            books.add_active(student, session);
+        }
     }
     Ok(books)
+}
+
+async fn load_accounts(
+    tx: &mut Tx,
+    books: &mut Books,
+    owners: impl Iterator<Item = (Owner, Currency)>,
+) -> Result<()> {
+    let mut owners: BTreeMap<AccountId, (Owner, Currency)> =
+        owners.map(|(owner, currency)| (owner.account(currency), (owner, currency))).collect();
+    if owners.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<_> = owners.keys().copied().collect();
+    for locked in db::accounts::lock(tx, &ids).await? {
+        let (owner, currency) = owners.remove(&locked.id).expect("only these were asked for");
+        let mut account = Account::new(owner, currency);
+        (account.posted, account.held) = (locked.posted, locked.held);
+        books.add_account(account, locked.active_session);
+    }
+    Ok(())
+}
+
+/// Who starts a free course.
+fn free_starter(operation: &Operation) -> Option<UserId> {
+    match operation {
+        Operation::Start(start) if start.session.payer().is_none() => {
+            Some(start.session.student_id)
+        }
+        _ => None,
+    }
 }
 
 /// The session an operation is about, if it is there already.

@@ -86,6 +86,9 @@ async fn draft(
     let mut tx = app.db.read().await?;
     let course = db::courses::find(&mut tx, request.course_id).await?;
     let course = course.ok_or(Error::NotFound("course"))?;
+    if !course.split.is_possible() {
+        return Err(Error::Internal(format!("course {} shares out more than all", course.id)));
+    }
     let since = now - SHORT_SESSION_FREE_AGAIN;
     let was_free = db::sessions::was_free_since(&mut tx, student_id, course.id, since).await?;
     let free_below = if was_free { Duration::ZERO } else { app.config.metering.min_session() };

@@ -4,14 +4,17 @@
 //! transaction, and answers after the commit. While it commits, the next batch gathers, so batches
 //! grow with the load, and an operation that comes alone does not wait for company.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::Clock,
-    config,
+    config::Config,
     db::Db,
     domain::ledger::{Done, Operation},
     error::{Error, Result},
@@ -46,22 +49,21 @@ pub struct Worker {
     clock: Clock,
     metrics: Metrics,
     batch_max: usize,
+    /// How long a batch may take. The database has its own limit; this one is for a network that
+    /// swallows its answer.
+    patience: Duration,
     queue: mpsc::Receiver<Job>,
 }
 
 impl Writer {
     #[must_use]
-    pub fn new(
-        db: &Db,
-        clock: &Clock,
-        metrics: &Metrics,
-        settings: &config::Ledger,
-    ) -> (Self, Vec<Worker>) {
+    pub fn new(db: &Db, clock: &Clock, metrics: &Metrics, config: &Config) -> (Self, Vec<Worker>) {
         let lane = || {
-            let (sender, queue) = mpsc::channel(settings.queue_max);
-            let batch_max = settings.batch_max;
+            let (sender, queue) = mpsc::channel(config.ledger.queue_max);
+            let batch_max = config.ledger.batch_max;
+            let patience = config.database.statement_timeout() * 2;
             let (db, clock, metrics) = (db.clone(), clock.clone(), metrics.clone());
-            (sender, Worker { db, clock, metrics, batch_max, queue })
+            (sender, Worker { db, clock, metrics, batch_max, patience, queue })
         };
         let (open, opener) = lane();
         if matches!(db, Db::Sqlite { .. }) {
@@ -79,8 +81,8 @@ impl Writer {
         };
         let (answer, answered) = oneshot::channel();
         lane.try_send(Job { operation, answer }).map_err(|_| Error::Busy)?;
-        // No answer means that the writer is gone, with this operation or before it.
-        answered.await.map_err(|_| Error::Busy)?
+        // No answer means that the writer is gone, and nobody knows whether it came to this.
+        answered.await.map_err(|_| Error::Unavailable(sqlx::Error::WorkerCrashed.into()))?
     }
 
     /// How many operations wait in the longer queue, and for how many there is room in it.
@@ -136,10 +138,11 @@ impl Worker {
             Err(_) => {
                 let mut outcomes = Vec::with_capacity(operations.len());
                 for operation in operations {
-                    let alone = self.commit(std::slice::from_ref(operation)).await;
-                    let outcome = alone.and_then(|mut outcomes| {
-                        Ok(outcomes.pop().expect("one operation has one outcome")?)
-                    });
+                    let outcome = match outcomes.last() {
+                        // The database went away meanwhile: the rest need not wait for it, too.
+                        Some(Err(error @ Error::Unavailable(_))) => Err(error.clone()),
+                        _ => self.alone(operation).await,
+                    };
                     outcomes.push(outcome);
                 }
                 outcomes
@@ -147,12 +150,18 @@ impl Worker {
         }
     }
 
+    async fn alone(&self, operation: &Operation) -> Result<Done> {
+        let mut outcomes = self.commit(std::slice::from_ref(operation)).await?;
+        Ok(outcomes.pop().expect("one operation has one outcome")?)
+    }
+
     async fn commit(&self, operations: &[Operation]) -> Result<Outcomes> {
         let mut sessions = Sessions::AsSeen;
         let mut attempts = 1;
         loop {
             let began = Instant::now();
-            match self.try_commit(operations, sessions).await {
+            let committed = timeout(self.patience, self.try_commit(operations, sessions)).await;
+            match committed.unwrap_or_else(|_| Err(sqlx::Error::PoolTimedOut.into())) {
                 Err(error) if error.is_conflict() && attempts < ATTEMPTS_MAX => attempts += 1,
                 // What a caller had not seen shows as a row that is missing or as a constraint: a
                 // session that has ended since has its journal already.

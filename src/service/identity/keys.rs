@@ -29,6 +29,9 @@ use crate::{
 /// Of the file in the data directory, and of the row in the database.
 const SECRET_NAME: &str = "auth_secret";
 
+/// The shortest secret that is taken from there, in characters.
+const SECRET_LENGTH_MIN: usize = 32;
+
 /// What stands before the 32 bytes of an Ed25519 private key in its PKCS#8 form (RFC 8410).
 const PKCS8_PREFIX: [u8; 16] =
     [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
@@ -122,29 +125,38 @@ pub(super) fn random_text() -> Result<String> {
     Ok(URL_SAFE_NO_PAD.encode(bytes))
 }
 
+/// The secret in the data directory. A new one is written whole and then given its name, so that
+/// there is never half of it, and of two that start at once one makes it.
 fn kept_in_file(data_dir: &Path) -> Result<String> {
     let path = data_dir.join(SECRET_NAME);
-    let explain = |error: io::Error| {
-        Error::Internal(format!("cannot keep the secret in {}: {error}", path.display()))
-    };
-    fs::create_dir_all(data_dir).map_err(explain)?;
-    let new = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
-    match new {
-        Ok(mut file) => {
-            let secret = random_text()?;
-            file.write_all(secret.as_bytes()).and_then(|()| file.sync_all()).map_err(explain)?;
-            Ok(secret)
-        }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            let secret = fs::read_to_string(&path).map_err(explain)?;
-            if secret.trim().len() < 32 {
-                let problem = format!("{} is not whole: remove it, or restore it", path.display());
-                return Err(Error::Internal(problem));
+    let kept = || -> io::Result<String> {
+        fs::create_dir_all(data_dir)?;
+        if !path.exists() {
+            let draft = data_dir.join(format!("{SECRET_NAME}.{}", std::process::id()));
+            let mut file = fs::OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(&draft)?;
+            file.write_all(random_text().map_err(io::Error::other)?.as_bytes())?;
+            file.sync_all()?;
+            let named = fs::hard_link(&draft, &path);
+            fs::remove_file(&draft)?;
+            match named {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                _ => fs::File::open(data_dir)?.sync_all()?,
             }
-            Ok(secret.trim().to_owned())
         }
-        Err(error) => Err(explain(error)),
+        fs::read_to_string(&path)
+    };
+    let place = path.display();
+    let secret = kept()
+        .map_err(|error| Error::Internal(format!("cannot keep the secret in {place}: {error}")))?;
+    if secret.trim().len() < SECRET_LENGTH_MIN {
+        return Err(Error::Internal(format!("{place} is not whole: remove it, or restore it")));
     }
+    Ok(secret.trim().to_owned())
 }
 
 async fn kept_in_database(db: &Db, now: Timestamp) -> Result<String> {

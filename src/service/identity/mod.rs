@@ -61,8 +61,8 @@ pub async fn register(
     if registration.role == Role::Admin {
         return Err(Error::Forbidden("admins are made on the command line"));
     }
-    let user = create_user(app, registration, now).await?;
-    let tokens = sign_in(app, user.id, address, now).await?;
+    let (user, hash) = create_user(app, registration, now).await?;
+    let tokens = sign_in(app, user.id, &hash, address, now).await?;
     Ok((user, tokens))
 }
 
@@ -78,7 +78,7 @@ pub async fn log_in(
     let found = db::users::find_by_email(&mut app.db.read().await?, email).await?;
     let hash = found.as_ref().map(|(_, hash)| hash.clone());
     let is_right = app.passwords.verify(password.clone(), hash).await?;
-    let Some((user, hash)) = found.filter(|_| is_right) else {
+    let Some((user, mut hash)) = found.filter(|_| is_right) else {
         info!(address, "a sign-in failed");
         return Err(Error::WrongCredentials);
     };
@@ -88,9 +88,10 @@ pub async fn log_in(
         UserStatus::Deleted => return Err(Error::WrongCredentials),
     }
     if passwords::is_outdated(&hash) {
-        upgrade(app, user.id, password, &hash, now).await.or_log("upgrading a password hash");
+        let upgraded = upgrade(app, user.id, password, &hash, now).await;
+        hash = upgraded.or_log("upgrading a password hash").unwrap_or(hash);
     }
-    let tokens = sign_in(app, user.id, address, now).await?;
+    let tokens = sign_in(app, user.id, &hash, address, now).await?;
     Ok((user, tokens))
 }
 
@@ -100,19 +101,31 @@ async fn upgrade(
     password: String,
     old_hash: &str,
     now: Timestamp,
-) -> Result<()> {
+) -> Result<String> {
     let new_hash = app.passwords.hash(password).await?;
     let mut tx = app.db.begin().await?;
     db::users::update_password(&mut tx, user, old_hash, &new_hash, now).await?;
-    tx.commit().await
+    tx.commit().await?;
+    Ok(new_hash)
 }
 
-async fn sign_in(app: &App, user_id: UserId, address: &str, now: Timestamp) -> Result<Tokens> {
+/// Begins a sign-in of somebody whose password is the one behind `hash`, if it still is: checking
+/// it took a while, in which it may have been changed, or the account suspended.
+async fn sign_in(
+    app: &App,
+    user_id: UserId,
+    hash: &str,
+    address: &str,
+    now: Timestamp,
+) -> Result<Tokens> {
     let refresh_token = keys::random_text()?;
     let expires_at = now + app.config.auth.refresh_token_lifetime();
     let id = LoginId::new(now);
     let login = NewLogin { id, user_id, address: address.to_owned(), created_at: now, expires_at };
     let mut tx = app.db.begin().await?;
+    if !db::users::lock_with_password(&mut tx, user_id, hash).await? {
+        return Err(Error::WrongCredentials);
+    }
     db::logins::insert(&mut tx, &login).await?;
     db::logins::insert_token(&mut tx, &hash_of(&refresh_token), id, now).await?;
     tx.commit().await?;

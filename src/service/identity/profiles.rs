@@ -29,7 +29,13 @@ pub struct AdminUpdate {
 }
 
 /// Makes an account of any role.
-pub async fn create_user(app: &App, registration: Registration, now: Timestamp) -> Result<User> {
+///
+/// Also gives the hash of the password, for signing in at once.
+pub async fn create_user(
+    app: &App,
+    registration: Registration,
+    now: Timestamp,
+) -> Result<(User, String)> {
     let Registration { email, name, password, role } = registration;
     let password_hash = app.passwords.hash(password).await?;
     let user = User {
@@ -49,7 +55,7 @@ pub async fn create_user(app: &App, registration: Registration, now: Timestamp) 
     }
     tx.commit().await?;
     info!(user.id = %user.id, role = %user.role, "made account {}", user.id);
-    Ok(user)
+    Ok((user, password_hash))
 }
 
 /// Changes the caller's own name or profile.
@@ -59,13 +65,11 @@ pub async fn update_profile(
     update: ProfileUpdate,
     now: Timestamp,
 ) -> Result<User> {
+    let ProfileUpdate { name, profile } = update;
+    let id = caller.user.id;
     let mut tx = app.db.begin().await?;
-    let user = db::users::find(&mut tx, caller.user.id).await?;
-    let mut user = user.ok_or(Error::NotFound("user"))?;
-    user.name = update.name.unwrap_or(user.name);
-    user.profile = update.profile.unwrap_or(user.profile);
-    user.updated_at = now;
-    db::users::update(&mut tx, &user).await?;
+    db::users::update_profile(&mut tx, id, name.as_deref(), profile.as_ref(), now).await?;
+    let user = db::users::find(&mut tx, id).await?.ok_or(Error::NotFound("user"))?;
     tx.commit().await?;
     Ok(user)
 }
@@ -111,12 +115,13 @@ pub async fn update_by_admin(
         return Err(Error::Forbidden("an admin cannot give up their own rights"));
     }
     let mut tx = app.db.begin().await?;
-    let mut user = db::users::find(&mut tx, id).await?.ok_or(Error::NotFound("user"))?;
-    user.name = update.name.unwrap_or(user.name);
-    user.role = update.role.unwrap_or(user.role);
-    user.status = update.status.unwrap_or(user.status);
-    user.updated_at = now;
-    db::users::update(&mut tx, &user).await?;
+    let AdminUpdate { name, role, status } = update;
+    if role.is_some() && db::accounts::has_money(&mut tx, id).await? {
+        // Which account is somebody's follows from the role: the money would be out of reach.
+        return Err(Error::invalid("role", "cannot change while there is money in the account"));
+    }
+    db::users::update_standing(&mut tx, id, (role, status), name.as_deref(), now).await?;
+    let user = db::users::find(&mut tx, id).await?.ok_or(Error::NotFound("user"))?;
     if user.status != UserStatus::Active {
         db::logins::end_all(&mut tx, id, None, "ended_by_admin", now).await?;
     }
