@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 use murph::config::Config;
 use serde_json::json;
 
-use super::{log_in, register};
+use super::{log_in, refresh, register};
 use crate::harness::{PASSWORD, Reply, TestApp};
 
 const ONE: NonZeroU32 = NonZeroU32::MIN;
@@ -89,4 +89,18 @@ async fn an_address_makes_only_so_many_accounts() {
     assert_told_to_wait(&register(&app, "bob@example.org").await, 3_600);
     log_in(&app, "bob@example.org", PASSWORD).await.refused(401, "wrong_credentials");
     app.close().await;
+}
+
+#[tokio::test]
+async fn an_address_refreshes_only_so_often() {
+    let app = limited(|config| config.auth.login_per_minute_per_address = ONE).await;
+    // Twenty a minute; a slow machine gets a few more.
+    for _ in 0..200 {
+        let reply = refresh(&app, "no token").await;
+        if reply.status != 401 {
+            assert_told_to_wait(&reply, 3);
+            return app.close().await;
+        }
+    }
+    panic!("nobody was refused");
 }
