@@ -26,6 +26,11 @@ use crate::{
 /// guessed, and everybody in a school behind one address refreshes every few minutes.
 const REFRESHES_PER_LOGIN: NonZeroU32 = NonZeroU32::new(20).expect("twenty is not zero");
 
+/// How many more times one account may be tried from everywhere than from one address. With the
+/// same limit for both, anybody could keep the owner out by trying all the time; with none, a
+/// thousand addresses could guess together.
+const ADDRESSES_PER_ACCOUNT: NonZeroU32 = NonZeroU32::new(30).expect("thirty is not zero");
+
 /// The part of an IPv6 address that tells subscribers apart: a home or an office is given a /56,
 /// or less, and may use any address in it.
 const IPV6_SUBSCRIBER_MASK: u128 = !0 << (128 - 56);
@@ -33,6 +38,7 @@ const IPV6_SUBSCRIBER_MASK: u128 = !0 << (128 - 56);
 /// The counters. One account or address that used up its share gets [`Error::RateLimited`].
 pub struct Limits {
     logins_per_account: DefaultKeyedRateLimiter<AccountKey>,
+    logins_per_account_and_address: DefaultKeyedRateLimiter<(AccountKey, IpAddr)>,
     logins_per_address: DefaultKeyedRateLimiter<IpAddr>,
     refreshes_per_address: DefaultKeyedRateLimiter<IpAddr>,
     registrations_per_address: DefaultKeyedRateLimiter<IpAddr>,
@@ -48,8 +54,10 @@ impl Limits {
         let logins = settings.login_per_minute_per_address;
         let refreshes = logins.saturating_mul(REFRESHES_PER_LOGIN);
         let registrations = settings.register_per_hour_per_address;
+        let from_everywhere = settings.login_per_minute.saturating_mul(ADDRESSES_PER_ACCOUNT);
         Self {
-            logins_per_account: limiter(Quota::per_minute(settings.login_per_minute)),
+            logins_per_account: limiter(Quota::per_minute(from_everywhere)),
+            logins_per_account_and_address: limiter(Quota::per_minute(settings.login_per_minute)),
             logins_per_address: limiter(Quota::per_minute(logins)),
             refreshes_per_address: limiter(Quota::per_minute(refreshes)),
             registrations_per_address: limiter(Quota::per_hour(registrations)),
@@ -62,8 +70,10 @@ impl Limits {
     /// The address is asked first. One that has used up its share can then no longer use up the
     /// share of somebody else's account, to keep them out.
     pub fn check_login(&self, address: IpAddr, account: &str) -> Result<()> {
-        check(&self.logins_per_address, &subscriber(address))?;
-        check(&self.logins_per_account, &account_key(account))
+        let (address, account) = (subscriber(address), account_key(account));
+        check(&self.logins_per_address, &address)?;
+        check(&self.logins_per_account_and_address, &(account, address))?;
+        check(&self.logins_per_account, &account)
     }
 
     pub fn check_refresh(&self, address: IpAddr) -> Result<()> {
@@ -77,6 +87,7 @@ impl Limits {
     /// Forgets whoever has their full share again.
     pub fn prune(&self) {
         prune(&self.logins_per_account);
+        prune(&self.logins_per_account_and_address);
         prune(&self.logins_per_address);
         prune(&self.refreshes_per_address);
         prune(&self.registrations_per_address);
@@ -88,6 +99,7 @@ impl fmt::Debug for Limits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Limits")
             .field("logins_per_account", &self.logins_per_account.len())
+            .field("logins_per_account_and_address", &self.logins_per_account_and_address.len())
             .field("logins_per_address", &self.logins_per_address.len())
             .field("refreshes_per_address", &self.refreshes_per_address.len())
             .field("registrations_per_address", &self.registrations_per_address.len())
@@ -147,13 +159,22 @@ mod tests {
     }
 
     #[test]
-    fn one_account_is_tried_so_often_from_anywhere() {
+    fn one_account_is_tried_so_often_from_one_address() {
         let limits = limits();
-        let from = |i| address(&format!("192.0.2.{i}"));
-        assert_eq!(passed(|i| limits.check_login(from(i), "a@example.org")), 3);
+        let (thief, owner) = (address("192.0.2.1"), address("192.0.2.2"));
+        assert_eq!(passed(|_| limits.check_login(thief, "a@example.org")), 3);
         // However it is written.
-        assert_eq!(passed(|i| limits.check_login(from(i), " A@Example.ORG ")), 0);
-        assert!(limits.check_login(from(20), "b@example.org").is_ok());
+        assert!(limits.check_login(thief, " A@Example.ORG ").is_err());
+        assert!(limits.check_login(owner, "a@example.org").is_ok(), "its owner is not kept out");
+    }
+
+    #[test]
+    fn one_account_is_tried_so_often_from_everywhere() {
+        let limits = limits();
+        let from = |i: u8| address(&format!("192.0.{i}.1"));
+        let tries = (0..200).filter(|i| limits.check_login(from(*i), "a@example.org").is_ok());
+        assert_eq!(tries.count(), 90);
+        assert!(limits.check_login(from(250), "b@example.org").is_ok());
     }
 
     #[test]

@@ -50,13 +50,12 @@ pub(crate) fn usd() -> Currency {
 
 impl Ground {
     pub(crate) async fn lay(postgres: Option<&str>, wallets: usize, teachers: usize) -> Self {
-        let (url, directory) = match postgres {
-            Some(url) => (fresh_postgres(url).await, None),
-            None => {
-                let directory = tempfile::tempdir().expect("a directory");
-                let path = directory.path().join("bench.db");
-                (DatabaseUrl::Sqlite(path), Some(directory))
-            }
+        let (url, directory) = if let Some(url) = postgres {
+            (fresh_postgres(url).await, None)
+        } else {
+            let directory = tempfile::tempdir().expect("a directory");
+            let path = directory.path().join("bench.db");
+            (DatabaseUrl::Sqlite(path), Some(directory))
         };
         let mut config = Config::load(Sources::default()).expect("the defaults are valid");
         config.auth.secret =
@@ -105,7 +104,7 @@ impl Ground {
 
     pub(crate) async fn start(&self, seat: Seat) -> Session {
         let session = self.session(seat);
-        let start = Start { session, lock_amount: HELD, min_watch: Duration::from_secs(60) };
+        let start = Start { session, lock_amount: HELD, min_watch: Duration::from_mins(1) };
         match self.app.writer.submit(Operation::Start(start)).await.expect("a start succeeds") {
             Done::Started(session) => session,
             other => panic!("a start came to {other:?}"),

@@ -80,7 +80,7 @@ impl Plain {
                     .pragma("temp_store", "MEMORY")
                     .pragma("cache_size", "-65536")
                     .pragma("wal_autocheckpoint", "8192")
-                    .busy_timeout(Duration::from_secs(60));
+                    .busy_timeout(Duration::from_mins(1));
                 let pool = PoolOptions::new()
                     .max_connections(connections)
                     .test_before_acquire(false)

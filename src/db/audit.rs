@@ -151,7 +151,7 @@ fn spelt(subject: String) -> String {
 }
 
 #[derive(FromRow)]
-struct Ended {
+struct Past {
     id: SessionId,
     price_per_minute: Money,
     held: Money,
@@ -162,7 +162,7 @@ struct Ended {
     ended_at: Timestamp,
 }
 
-impl Ended {
+impl Past {
     /// What is wrong with the price of the session, or with its time.
     fn problem(&self) -> Option<String> {
         let Ok(watched_ms) = u64::try_from(self.watched_ms) else {
@@ -185,7 +185,7 @@ impl Ended {
 async fn misjudged(tx: &mut Tx) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
     on!(tx, conn => {
-        let mut rows = sqlx::query_as::<_, Ended>(
+        let mut rows = sqlx::query_as::<_, Past>(
             "SELECT id, price_per_minute, held, status, watched_ms, cost, started_at, ended_at
                FROM sessions WHERE status <> 'active'",
         )
