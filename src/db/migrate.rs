@@ -22,10 +22,20 @@ static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
 static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
 
 /// Takes all steps that are missing. Any number of nodes may do so at once: on PostgreSQL an
-/// advisory lock lets one work while the others wait; on SQLite `cli::lock` keeps others away.
+/// advisory lock lets one work while the others wait; on SQLite a step is taken by one of them.
 pub async fn up(db: &Db) -> Result<()> {
     let result = match db {
-        Db::Sqlite { writer, .. } => SQLITE.run(writer).await,
+        Db::Sqlite { writer, .. } => {
+            let mut result = SQLITE.run(writer).await;
+            // Who was second with a step finds it taken, and goes on from there.
+            for _ in SQLITE.iter() {
+                if result.is_ok() {
+                    break;
+                }
+                result = SQLITE.run(writer).await;
+            }
+            result
+        }
         Db::Postgres { pool, .. } => {
             POSTGRES.run_direct(None, &mut patient_connection(pool).await?, false).await
         }
