@@ -330,3 +330,432 @@ fn hold_for(
     }
     Ok(held)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection::vec, prelude::*};
+
+    use super::*;
+    use crate::{
+        domain::{
+            course::{Partner, Split},
+            session::{EndReason, Terms},
+        },
+        id::CourseId,
+        money::BasisPoints,
+        time::Timestamp,
+    };
+
+    const MINUTE: Duration = Duration::from_mins(1);
+
+    fn money(text: &str) -> Money {
+        text.parse().unwrap()
+    }
+
+    fn usd() -> Currency {
+        "USD".parse().unwrap()
+    }
+
+    fn user(nth: u128) -> UserId {
+        UserId::from_uuid(uuid::Uuid::from_u128(nth))
+    }
+
+    fn wallet(nth: u128) -> AccountId {
+        Owner::Wallet(user(nth)).account(usd())
+    }
+
+    fn teacher() -> UserId {
+        user(1_000)
+    }
+
+    /// Students with so much in their wallets each, which came from a gateway.
+    fn books_with(amounts: &[&str]) -> Books {
+        let mut books = Books::default();
+        for (nth, amount) in (0..).zip(amounts) {
+            books.open_account(Owner::Wallet(user(nth)), usd());
+            if *amount != "0" {
+                let ends = [gateway(), Owner::Wallet(user(nth))];
+                books.apply(post(&format!("top_up:{nth}"), ends, money(amount))).unwrap();
+            }
+        }
+        books
+    }
+
+    fn gateway() -> Owner {
+        Owner::Gateway("test".into())
+    }
+
+    fn post(id: &str, ends: [Owner; 2], amount: Money) -> Operation {
+        let [debit, credit] = ends.each_ref().map(|owner| owner.account(usd()));
+        let transfers = vec![Transfer { debit, credit, currency: usd(), amount }];
+        let (kind, at) = (JournalKind::TopUp, Timestamp::EPOCH);
+        Operation::Post(Post {
+            journal: Journal { id: id.into(), kind, actor: None, at, transfers },
+            owners: ends.map(|owner| (owner, usd())).into(),
+            wallet_max: money("1000.00"),
+        })
+    }
+
+    fn draft(student: u128, price: &str) -> Session {
+        Session {
+            id: SessionId::new(Timestamp::EPOCH),
+            student_id: user(student),
+            course_id: CourseId::from_uuid(uuid::Uuid::from_u128(1)),
+            teacher_id: teacher(),
+            terms: Terms {
+                price_per_minute: money(price),
+                currency: usd(),
+                split: Split {
+                    platform: BasisPoints::new(1_000).unwrap(),
+                    partners: vec![Partner {
+                        name: "museum".into(),
+                        basis_points: BasisPoints::new(333).unwrap(),
+                    }],
+                },
+                free_below: MINUTE,
+                spending_cap: None,
+                auto_extend: true,
+            },
+            held: Money::ZERO,
+            status: SessionStatus::Active,
+            fence: 1,
+            watched: Duration::ZERO,
+            cost: Money::ZERO,
+            started_at: Timestamp::EPOCH,
+            ending: None,
+        }
+    }
+
+    fn start(session: Session, lock_amount: &str) -> Operation {
+        let lock_amount = money(lock_amount);
+        Operation::Start(Start { session, lock_amount, min_watch: MINUTE })
+    }
+
+    fn started(books: &mut Books, student: u128, lock_amount: &str) -> Session {
+        match books.apply(start(draft(student, "0.60"), lock_amount)).unwrap() {
+            Done::Started(session) => session,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn extend(session: &Session, amount: &str, or_less: bool) -> Operation {
+        Operation::Extend(Extend { session: session.clone(), amount: money(amount), or_less })
+    }
+
+    fn settle_for(session: &Session, watched: Duration, reason: EndReason) -> Operation {
+        let at = session.started_at + watched;
+        Operation::Settle(Settle { session: session.clone(), watched, reason, actor: None, at })
+    }
+
+    fn settled(books: &mut Books, session: &Session, watched: Duration) -> Settled {
+        match books.apply(settle_for(session, watched, EndReason::EndedByStudent)).unwrap() {
+            Done::Settled(settled) => settled,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn posted(books: &Books, owner: &Owner) -> Money {
+        books.account(owner.account(usd())).map_or(Money::ZERO, |account| account.posted)
+    }
+
+    fn short(required: &str, available: &str) -> Refusal {
+        let [required, available] = [required, available].map(money);
+        Refusal::InsufficientFunds { required, available }
+    }
+
+    #[test]
+    fn a_start_holds_the_smallest_of_lock_money_and_cap() {
+        let too_little = Refusal::OutOfRange("it does not buy the shortest session");
+        for (has, lock, cap, expected) in [
+            ("50.00", "30.00", None, Ok("30.00")),
+            ("20.00", "30.00", None, Ok("20.00")),
+            ("50.00", "30.00", Some("10.00"), Ok("10.00")),
+            ("5.00", "30.00", Some("10.00"), Ok("5.00")),
+            ("0.60", "30.00", None, Ok("0.60")),
+            ("0.59", "30.00", None, Err(short("0.60", "0.59"))),
+            ("0", "30.00", None, Err(short("0.60", "0.00"))),
+            ("50.00", "0.59", None, Err(too_little.clone())),
+            ("50.00", "30.00", Some("0.59"), Err(too_little)),
+        ] {
+            let mut books = books_with(&[has]);
+            let mut session = draft(0, "0.60");
+            session.terms.spending_cap = cap.map(money);
+            let outcome = books.apply(start(session.clone(), lock));
+            let held = outcome.map(|_| books.session(session.id).unwrap().held);
+            assert_eq!(held, expected.map(money), "{lock} of {has} up to {cap:?}");
+            let in_wallet = books.account(wallet(0)).unwrap().held;
+            assert_eq!(in_wallet, held.unwrap_or_default());
+        }
+    }
+
+    #[test]
+    fn a_start_needs_a_wallet_unless_the_course_is_free() {
+        let mut books = Books::default();
+        assert_eq!(books.apply(start(draft(0, "0.60"), "30.00")), Err(Refusal::NoWallet));
+        let Ok(Done::Started(free)) = books.apply(start(draft(0, "0.00"), "30.00")) else {
+            panic!("a free course needs no wallet")
+        };
+        assert_eq!(free.held, Money::ZERO);
+        assert_eq!(
+            books.apply(extend(&free, "1.00", true)).unwrap_err(),
+            Refusal::OutOfRange("a free course holds nothing")
+        );
+    }
+
+    #[test]
+    fn a_student_has_one_session_open_free_or_not() {
+        for (first, second) in [("0.60", "0.60"), ("0.60", "0.00"), ("0.00", "0.60")] {
+            let mut books = books_with(&["50.00"]);
+            let open = draft(0, first);
+            books.apply(start(open.clone(), "30.00")).unwrap();
+            let refused = books.apply(start(draft(0, second), "1.00"));
+            assert_eq!(refused, Err(Refusal::SessionActive(open.id)), "{first} then {second}");
+            settled(&mut books, &open, MINUTE);
+            books.apply(start(draft(0, second), "1.00")).unwrap();
+        }
+    }
+
+    #[test]
+    fn an_extend_takes_all_it_asks_for_or_what_there_is() {
+        let full = Refusal::OutOfRange("it is above the session's spending cap");
+        for (amount, or_less, cap, expected) in [
+            ("5.00", false, None, Ok("35.00")),
+            ("20.00", false, None, Ok("50.00")),
+            ("20.01", false, None, Err(short("20.01", "20.00"))),
+            ("20.01", true, None, Ok("50.00")),
+            ("5.00", false, Some("35.00"), Ok("35.00")),
+            ("5.01", false, Some("35.00"), Err(full.clone())),
+            ("5.01", true, Some("35.00"), Ok("35.00")),
+            ("0.01", true, Some("30.00"), Err(full)),
+        ] {
+            let mut books = books_with(&["50.00"]);
+            let mut session = draft(0, "0.60");
+            session.terms.spending_cap = cap.map(money);
+            books.apply(start(session.clone(), "30.00")).unwrap();
+            let outcome = books.apply(extend(&session, amount, or_less));
+            let held = books.session(session.id).unwrap().held;
+            assert_eq!(outcome.map(|_| held), expected.map(money), "{amount} up to {cap:?}");
+            assert_eq!(books.account(wallet(0)).unwrap().held, held);
+        }
+    }
+
+    #[test]
+    fn nothing_left_is_not_extended_by() {
+        let mut books = books_with(&["30.00"]);
+        let session = started(&mut books, 0, "30.00");
+        let refused = books.apply(extend(&session, "1.00", true));
+        assert_eq!(refused, Err(short("1.00", "0.00")));
+    }
+
+    #[test]
+    fn settling_charges_divides_and_frees() {
+        let mut books = books_with(&["50.00"]);
+        let session = started(&mut books, 0, "30.00");
+        let Settled { session, by_this_call } = settled(&mut books, &session, 10 * MINUTE);
+        assert!(by_this_call);
+        assert_eq!((session.status, session.cost), (SessionStatus::Completed, money("6.00")));
+        assert_eq!(session.refund(), money("24.00"));
+        for (owner, has) in [
+            (Owner::Wallet(user(0)), "44.00"),
+            (Owner::Platform, "0.60"),
+            (Owner::Partner("museum".into()), "0.1998"),
+            (Owner::Earnings(teacher()), "5.2002"),
+            (gateway(), "-50.00"),
+        ] {
+            assert_eq!(posted(&books, &owner), money(has), "{owner:?}");
+        }
+        assert_eq!(books.account(wallet(0)).unwrap().held, Money::ZERO);
+        assert_eq!(books.journals().last().unwrap().id, settle_id(session.id));
+    }
+
+    #[test]
+    fn what_is_free_moves_nothing_and_frees_all() {
+        for (watched, reason) in [
+            (Duration::from_millis(59_999), EndReason::EndedByStudent),
+            (Duration::ZERO, EndReason::NeverStarted),
+            (10 * MINUTE, EndReason::NeverStarted),
+        ] {
+            let mut books = books_with(&["50.00"]);
+            let session = started(&mut books, 0, "30.00");
+            books.apply(settle_for(&session, watched, reason)).unwrap();
+            let session = books.session(session.id).unwrap();
+            assert_eq!((session.status, session.cost), (SessionStatus::Cancelled, Money::ZERO));
+            assert_eq!(books.account(wallet(0)).unwrap().available(), money("50.00"));
+            assert_eq!(books.journals().last().unwrap().transfers, []);
+        }
+    }
+
+    #[test]
+    fn a_session_costs_at_most_its_hold() {
+        let mut books = books_with(&["50.00"]);
+        let session = started(&mut books, 0, "30.00");
+        assert_eq!(settled(&mut books, &session, 600 * MINUTE).session.cost, money("30.00"));
+        assert_eq!(books.account(wallet(0)).unwrap().available(), money("20.00"));
+    }
+
+    #[test]
+    fn who_settles_second_gets_the_receipt_of_the_first() {
+        let mut books = books_with(&["50.00"]);
+        let session = started(&mut books, 0, "30.00");
+        let first = settled(&mut books, &session, 10 * MINUTE);
+        let journals = books.journals().len();
+        let second = settled(&mut books, &session, 20 * MINUTE);
+        assert_eq!(second, Settled { by_this_call: false, ..first });
+        assert_eq!(books.journals().len(), journals);
+        assert_eq!(books.apply(extend(&session, "1.00", true)), Err(Refusal::SessionEnded));
+    }
+
+    #[test]
+    fn only_the_latest_fence_counts() {
+        let mut books = books_with(&["50.00"]);
+        let session = started(&mut books, 0, "30.00");
+        for fence in [session.fence - 1, session.fence + 1] {
+            let other = Session { fence, ..session.clone() };
+            let settle = settle_for(&other, MINUTE, EndReason::EndedByStudent);
+            assert_eq!(books.apply(settle), Err(Refusal::Fenced));
+            assert_eq!(books.apply(extend(&other, "1.00", true)), Err(Refusal::Fenced));
+        }
+        assert_eq!(books.session(session.id), Some(&session));
+    }
+
+    #[test]
+    fn a_post_is_done_whole_or_not_at_all() {
+        let mut books = books_with(&["5.00", "995.00"]);
+        started(&mut books, 0, "3.00");
+        let [one, other] = [Owner::Wallet(user(0)), Owner::Wallet(user(1))];
+        let full = Refusal::OutOfRange("the account would be too full");
+        let stranger = Owner::Wallet(user(7));
+        for (ends, amount, expected) in [
+            ([one.clone(), other.clone()], "2.01", Err(short("2.01", "2.00"))),
+            ([other.clone(), gateway()], "995.01", Err(short("995.01", "995.00"))),
+            ([gateway(), other.clone()], "5.000001", Err(full)),
+            ([gateway(), stranger], "1.00", Err(Refusal::NoWallet)),
+            ([one, other.clone()], "2.00", Ok(Done::Posted)),
+            ([gateway(), other], "3.00", Ok(Done::Posted)),
+        ] {
+            let before = books.clone();
+            let outcome = books.apply(post("any", ends.clone(), money(amount)));
+            if outcome.is_err() {
+                assert_eq!(books.journals(), before.journals());
+                assert!(books.accounts().eq(before.accounts()), "{ends:?}");
+            }
+            assert_eq!(outcome, expected, "{amount} between {ends:?}");
+        }
+    }
+
+    /// An operation of some student: which, on what, how much.
+    #[derive(Clone, Debug)]
+    enum Step {
+        TopUp(u128, i64),
+        Start(u128, bool, i64, Option<i64>),
+        Extend(usize, i64, bool),
+        Settle(usize, u64, bool),
+        PayOut(i64),
+    }
+
+    fn steps() -> impl Strategy<Value = Step> {
+        let amount = || prop_oneof![1..2_000_i64, 1..50_000_000_i64];
+        prop_oneof![
+            (0..3_u128, amount()).prop_map(|(student, amount)| Step::TopUp(student, amount)),
+            (0..3_u128, any::<bool>(), amount(), proptest::option::of(amount()))
+                .prop_map(|(student, free, lock, cap)| Step::Start(student, free, lock, cap)),
+            (0..20_usize, amount(), any::<bool>())
+                .prop_map(|(session, amount, less)| Step::Extend(session, amount, less)),
+            (0..20_usize, 0..9_000_000_u64, any::<bool>())
+                .prop_map(|(session, watched_ms, never)| Step::Settle(session, watched_ms, never)),
+            amount().prop_map(Step::PayOut),
+        ]
+    }
+
+    /// The operation, if there is a session for it.
+    fn operation(step: &Step, nth: usize, sessions: &[Session]) -> Option<Operation> {
+        let session = |at: usize| sessions.get(at % sessions.len().max(1));
+        let micros = Money::from_micros;
+        Some(match *step {
+            Step::TopUp(student, amount) => {
+                let ends = [gateway(), Owner::Wallet(user(student))];
+                post(&format!("top_up:{nth}"), ends, micros(amount))
+            }
+            Step::Start(student, free, lock, cap) => {
+                let mut session = draft(student, if free { "0.00" } else { "0.601234" });
+                session.terms.spending_cap = cap.map(micros);
+                start(session, &micros(lock).to_string())
+            }
+            Step::Extend(at, amount, less) => {
+                extend(session(at)?, &micros(amount).to_string(), less)
+            }
+            Step::Settle(at, watched_ms, never) => {
+                let reason = if never { EndReason::NeverStarted } else { EndReason::Disconnected };
+                settle_for(session(at)?, Duration::from_millis(watched_ms), reason)
+            }
+            Step::PayOut(amount) => {
+                let ends = [Owner::Earnings(teacher()), gateway()];
+                post(&format!("payout:{nth}"), ends, micros(amount))
+            }
+        })
+    }
+
+    fn moved(books: &Books, id: AccountId) -> Money {
+        let transfers = books.journals().iter().flat_map(|journal| &journal.transfers);
+        let signed = |transfer: &Transfer| match () {
+            () if transfer.credit == id => transfer.amount,
+            () if transfer.debit == id => -transfer.amount,
+            () => Money::ZERO,
+        };
+        transfers.map(signed).sum()
+    }
+
+    /// I1 to I6, of books that began empty.
+    fn check(books: &Books, sessions: &[Session]) {
+        let kept = || sessions.iter().map(|session| books.session(session.id).unwrap());
+        assert_eq!(books.accounts().map(|account| account.posted).sum::<Money>(), Money::ZERO);
+        for account in books.accounts() {
+            assert_eq!(account.posted, moved(books, account.id), "I2: {account:?}");
+            let open = kept().filter(|session| {
+                session.status == SessionStatus::Active && session.wallet() == Some(account.id)
+            });
+            assert_eq!(account.held, open.map(|session| session.held).sum(), "I3: {account:?}");
+            let may_owe = account.owner.kind() == AccountKind::Gateway;
+            assert!(may_owe || !account.available().is_negative(), "I5: {account:?}");
+        }
+        for session in kept() {
+            let id = settle_id(session.id);
+            let journals: Vec<_> =
+                books.journals().iter().filter(|journal| journal.id == id).collect();
+            let has_ended = session.status != SessionStatus::Active;
+            assert_eq!(journals.len(), usize::from(has_ended), "I6: {session:?}");
+            let paid = journals.iter().flat_map(|journal| &journal.transfers);
+            let paid: Money = paid.map(|transfer| transfer.amount).sum();
+            assert_eq!(paid, session.cost, "I4: {session:?}");
+            let given = session.cost + session.refund();
+            assert_eq!(given, if has_ended { session.held } else { Money::ZERO });
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        /// Whatever is done in whatever order, the books always balance, and what is refused
+        /// changes no balance.
+        #[test]
+        fn the_books_always_balance(steps in vec(steps(), 1..40)) {
+            let mut books = books_with(&["0", "0", "0"]);
+            let mut sessions: Vec<Session> = Vec::new();
+            for (nth, step) in steps.iter().enumerate() {
+                let Some(operation) = operation(step, nth, &sessions) else { continue };
+                let before = books.clone();
+                match books.apply(operation) {
+                    Ok(Done::Started(session)) => sessions.push(session),
+                    Ok(_) => {}
+                    Err(_) => {
+                        prop_assert_eq!(books.journals(), before.journals());
+                        for account in before.accounts() {
+                            prop_assert_eq!(books.account(account.id), Some(account));
+                        }
+                    }
+                }
+            }
+            check(&books, &sessions);
+        }
+    }
+}
