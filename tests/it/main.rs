@@ -7,5 +7,7 @@ mod cli;
 mod front;
 mod harness;
 mod identity;
+mod ledger;
 mod payments;
 mod readme;
+mod world;
