@@ -584,7 +584,8 @@ async fn the_check_names_every_broken_invariant() {
         ("UPDATE accounts SET held = -1 WHERE kind = 'platform'", &["I3", "I5"]),
         ("UPDATE sessions SET journal_id = NULL WHERE status <> 'active'", &["I4", "I6"]),
         (
-            "INSERT INTO journals SELECT 'settle:nothing', 'settle', NULL, at FROM journals LIMIT 1",
+            "INSERT INTO journals SELECT 'settle:nothing', 'settle', NULL, at FROM journals
+              LIMIT 1",
             &["I6"],
         ),
         (

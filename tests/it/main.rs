@@ -10,4 +10,5 @@ mod identity;
 mod ledger;
 mod payments;
 mod readme;
+mod schema;
 mod world;

@@ -266,7 +266,11 @@ fn play(nodes: usize, chunks: &[Vec<Step>]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 24,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     /// One node, chunks of any size.
     #[test]
