@@ -81,8 +81,6 @@ id! {
     CourseId
     /// One student watching one course, with funds held for it.
     SessionId
-    /// A running Murph.
-    NodeId
     /// Money on its way from a gateway into a wallet.
     TopUpId
     /// Money on its way from a teacher's earnings to a gateway.
@@ -93,7 +91,7 @@ id! {
     RequestId
 }
 
-made_at! { UserId LoginId CourseId SessionId NodeId TopUpId PayoutId RequestId }
+made_at! { UserId LoginId CourseId SessionId TopUpId PayoutId RequestId }
 
 fn v7(now: Timestamp) -> Uuid {
     let micros = now.micros().max(0);

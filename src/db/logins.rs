@@ -4,6 +4,7 @@ use sqlx::FromRow;
 
 use crate::{
     db::Tx,
+    domain::user::LoginEnd,
     error::Result,
     id::{LoginId, UserId},
     time::Timestamp,
@@ -102,7 +103,7 @@ pub async fn prolong(tx: &mut Tx, login: LoginId, expires_at: Timestamp) -> Resu
 }
 
 /// Ends one sign-in, if it is still open.
-pub async fn end(tx: &mut Tx, login: LoginId, reason: &str, now: Timestamp) -> Result<bool> {
+pub async fn end(tx: &mut Tx, login: LoginId, reason: LoginEnd, now: Timestamp) -> Result<bool> {
     let ended = on!(tx, conn => sqlx::query(
         "UPDATE logins SET ended_at = $2, end_reason = $3 WHERE id = $1 AND ended_at IS NULL",
     )
@@ -120,7 +121,7 @@ pub async fn end_all(
     tx: &mut Tx,
     user: UserId,
     except: Option<LoginId>,
-    reason: &str,
+    reason: LoginEnd,
     now: Timestamp,
 ) -> Result<u64> {
     let ended = on!(tx, conn => sqlx::query(

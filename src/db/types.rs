@@ -9,7 +9,7 @@ use crate::{
         ledger::{AccountKind, JournalKind},
         payment::{PaymentStatus, TransactionType},
         session::{EndReason, SessionStatus},
-        user::{Role, UserStatus},
+        user::{LoginEnd, Role, UserStatus},
     },
     id::{AccountId, CourseId, LoginId, PayoutId, SessionId, TopUpId, UserId},
     money::{BasisPoints, Currency, Money},
@@ -71,8 +71,8 @@ macro_rules! store_words {
 
 store_ids! { AccountId CourseId LoginId PayoutId SessionId TopUpId UserId }
 store_words! {
-    AccountKind Currency EndReason JournalKind PaymentStatus Role SessionStatus TransactionType
-    UserStatus
+    AccountKind Currency EndReason JournalKind LoginEnd PaymentStatus Role SessionStatus
+    TransactionType UserStatus
 }
 store_as!(Money as i64, |micros| Ok(Money::from_micros(micros)), |money| money.micros());
 store_as!(

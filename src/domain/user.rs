@@ -22,6 +22,17 @@ super::word_enum! {
     }
 }
 
+super::word_enum! {
+    /// Why a sign-in ended before its time.
+    LoginEnd {
+        LoggedOut = "logged_out",
+        /// A refresh token was used twice: one of the two was a thief.
+        TokenReused = "token_reused",
+        PasswordChanged = "password_changed",
+        EndedByAdmin = "ended_by_admin",
+    }
+}
+
 /// Somebody with an account here.
 #[derive(Clone, Debug, PartialEq)]
 pub struct User {

@@ -2,13 +2,19 @@
 
 use axum::{Router, extract::State, routing::get};
 
-use crate::{app::App, domain::audit::Report, error::Result, http::extract::Admin, service::check};
+use crate::{
+    app::App,
+    domain::audit::Report,
+    error::Result,
+    http::extract::{Admin, Json},
+    service::check,
+};
 
 pub fn routes() -> Router<App> {
     Router::new().route("/admin/ledger/check", get(check_ledger))
 }
 
 /// Do the books balance?
-async fn check_ledger(State(app): State<App>, _: Admin) -> Result<axum::Json<Report>> {
-    Ok(axum::Json(check::check(&app.db).await?))
+async fn check_ledger(State(app): State<App>, _: Admin) -> Result<Json<Report>> {
+    Ok(Json(check::check(&app.db).await?))
 }

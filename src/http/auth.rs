@@ -72,7 +72,7 @@ async fn register(
     State(app): State<App>,
     ClientAddr(address): ClientAddr,
     Json(body): Json<RegisterRequest>,
-) -> Result<(StatusCode, axum::Json<TokenResponse>)> {
+) -> Result<(StatusCode, Json<TokenResponse>)> {
     app.limits.check_registration(address)?;
     let registration = Registration {
         email: parse_email(&body.email).map_err(|problem| Error::invalid("email", problem))?,
@@ -82,7 +82,7 @@ async fn register(
     };
     let address = address.to_string();
     let signed_in = identity::register(&app, registration, &address, app.clock.now()).await?;
-    Ok((StatusCode::CREATED, axum::Json(TokenResponse::new(&app, signed_in))))
+    Ok((StatusCode::CREATED, Json(TokenResponse::new(&app, signed_in))))
 }
 
 #[derive(Deserialize)]
@@ -97,7 +97,7 @@ async fn login(
     State(app): State<App>,
     ClientAddr(address): ClientAddr,
     Json(body): Json<LoginRequest>,
-) -> Result<axum::Json<TokenResponse>> {
+) -> Result<Json<TokenResponse>> {
     // What cannot be an address is nobody's: answered, and limited, like any other.
     let email = parse_email(&body.email).unwrap_or_default();
     app.limits.check_login(address, &email)?;
@@ -107,7 +107,7 @@ async fn login(
     let address = address.to_string();
     let now = app.clock.now();
     let signed_in = identity::log_in(&app, &email, body.password, &address, now).await?;
-    Ok(axum::Json(TokenResponse::new(&app, signed_in)))
+    Ok(Json(TokenResponse::new(&app, signed_in)))
 }
 
 #[derive(Deserialize)]
@@ -121,13 +121,13 @@ async fn refresh(
     State(app): State<App>,
     ClientAddr(address): ClientAddr,
     Json(body): Json<RefreshRequest>,
-) -> Result<axum::Json<TokenResponse>> {
+) -> Result<Json<TokenResponse>> {
     app.limits.check_refresh(address)?;
     if body.refresh_token.len() > REFRESH_TOKEN_MAX {
         return Err(Error::Unauthenticated("the refresh token is not valid"));
     }
     let signed_in = identity::refresh(&app, &body.refresh_token, app.clock.now()).await?;
-    Ok(axum::Json(TokenResponse::new(&app, signed_in)))
+    Ok(Json(TokenResponse::new(&app, signed_in)))
 }
 
 /// Sign out: the tokens of this sign-in are worth nothing from now on.
@@ -137,8 +137,8 @@ async fn logout(State(app): State<App>, caller: Caller) -> Result<StatusCode> {
 }
 
 /// Who am I?
-async fn me(caller: Caller) -> axum::Json<UserView> {
-    axum::Json(UserView::of_oneself(caller.user))
+async fn me(caller: Caller) -> Json<UserView> {
+    Json(UserView::of_oneself(caller.user))
 }
 
 #[derive(Deserialize)]
@@ -153,7 +153,7 @@ async fn update(
     State(app): State<App>,
     caller: Caller,
     Json(body): Json<UpdateRequest>,
-) -> Result<axum::Json<UserView>> {
+) -> Result<Json<UserView>> {
     let name = body.name.as_deref().map(parse_name).transpose();
     let name = name.map_err(|problem| Error::invalid("name", problem))?;
     let profile = body.profile.map(Value::Object);
@@ -162,7 +162,7 @@ async fn update(
     }
     let update = ProfileUpdate { name, profile };
     let user = identity::update_profile(&app, &caller, update, app.clock.now()).await?;
-    Ok(axum::Json(UserView::of_oneself(user)))
+    Ok(Json(UserView::of_oneself(user)))
 }
 
 #[derive(Deserialize)]

@@ -76,12 +76,12 @@ async fn connect(
     State(app): State<App>,
     caller: Caller,
     Json(body): Json<CurrencyRequest>,
-) -> Result<(StatusCode, axum::Json<BalanceView>)> {
+) -> Result<(StatusCode, Json<BalanceView>)> {
     let currency = currency_or_default(&app, body.currency)?;
     let (account, is_new) =
         payments::connect(&app, &caller.user, currency, app.clock.now()).await?;
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
-    Ok((status, axum::Json(account.into())))
+    Ok((status, Json(account.into())))
 }
 
 /// What one has, and what of it is held for a session.
@@ -89,10 +89,10 @@ async fn balance(
     State(app): State<App>,
     caller: Caller,
     Query(query): Query<CurrencyRequest>,
-) -> Result<axum::Json<BalanceView>> {
+) -> Result<Json<BalanceView>> {
     let currency = currency_or_default(&app, query.currency)?;
     let account = payments::balance(&app, &caller.user, currency).await?;
-    Ok(axum::Json(account.into()))
+    Ok(Json(account.into()))
 }
 
 #[derive(Deserialize)]
@@ -121,10 +121,10 @@ async fn show_top_up(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<TopUpId>,
-) -> Result<axum::Json<TopUp>> {
+) -> Result<Json<TopUp>> {
     let top_up = db::payments::find_top_up(&mut app.db.read().await?, id).await?;
     let own = top_up.filter(|top_up| top_up.user_id == caller.user.id);
-    Ok(axum::Json(own.ok_or(Error::NotFound("top-up"))?))
+    Ok(Json(own.ok_or(Error::NotFound("top-up"))?))
 }
 
 /// Have one's earnings paid out.
@@ -188,12 +188,12 @@ async fn transactions(
     State(app): State<App>,
     caller: Caller,
     Query(query): Query<TransactionsQuery>,
-) -> Result<axum::Json<Page<TransactionView>>> {
+) -> Result<Json<Page<TransactionView>>> {
     let limit = page::limit(query.limit)?;
     let filter = filter(&app, &caller.user, query)?;
     let one_more = i64::try_from(limit + 1).expect("a page is small");
     let found = db::transactions::list(&mut app.db.read().await?, &filter, one_more).await?;
-    Ok(axum::Json(Page::new(found, limit, cursor_at)))
+    Ok(Json(Page::new(found, limit, cursor_at)))
 }
 
 fn filter(app: &App, user: &User, query: TransactionsQuery) -> Result<Filter> {

@@ -57,12 +57,12 @@ async fn show(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<UserId>,
-) -> Result<axum::Json<UserView>> {
+) -> Result<Json<UserView>> {
     let user = db::users::find(&mut app.db.read().await?, id).await?;
     let sees_all = caller.user.role == Role::Admin || caller.user.id == id;
     let user = user.filter(|user| sees_all || user.status != UserStatus::Deleted);
     let user = user.ok_or(Error::NotFound("user"))?;
-    Ok(axum::Json(if sees_all { UserView::of_oneself(user) } else { UserView::public(user) }))
+    Ok(Json(if sees_all { UserView::of_oneself(user) } else { UserView::public(user) }))
 }
 
 #[derive(Deserialize)]
@@ -79,10 +79,10 @@ async fn update(
     Admin(admin): Admin,
     Path(id): Path<UserId>,
     Json(body): Json<UpdateRequest>,
-) -> Result<axum::Json<UserView>> {
+) -> Result<Json<UserView>> {
     let name = body.name.as_deref().map(parse_name).transpose();
     let name = name.map_err(|problem| Error::invalid("name", problem))?;
     let update = AdminUpdate { name, role: body.role, status: body.status };
     let user = identity::update_by_admin(&app, &admin, id, update, app.clock.now()).await?;
-    Ok(axum::Json(UserView::of_oneself(user)))
+    Ok(Json(UserView::of_oneself(user)))
 }

@@ -33,12 +33,12 @@ pub fn owner_of(user: &User) -> Owner {
 
 /// The currency that was asked for, or else the first of those this Murph works with.
 pub fn currency_or_default(app: &App, currency: Option<Currency>) -> Result<Currency> {
-    let known = &app.config.money.currencies;
+    let money = &app.config.money;
     match currency {
-        None => Ok(known[0]),
-        Some(currency) if known.contains(&currency) => Ok(currency),
+        None => Ok(money.default_currency()),
+        Some(currency) if money.deals_in(currency) => Ok(currency),
         Some(_) => {
-            let known: Vec<_> = known.iter().map(Currency::as_str).collect();
+            let known: Vec<_> = money.currencies.iter().map(Currency::as_str).collect();
             Err(Error::invalid("currency", format!("is none of {}", known.join(", "))))
         }
     }

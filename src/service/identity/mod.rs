@@ -22,7 +22,7 @@ pub use self::{
 use crate::{
     app::App,
     db::{self, Tx, logins::NewLogin},
-    domain::user::{Role, User, UserStatus},
+    domain::user::{LoginEnd, Role, User, UserStatus},
     error::{Error, OrLog, Result},
     id::{LoginId, UserId},
     time::Timestamp,
@@ -159,7 +159,7 @@ pub async fn refresh(app: &App, token: &str, now: Timestamp) -> Result<(User, To
         let expires_at = now + app.config.auth.refresh_token_lifetime();
         db::logins::prolong(&mut tx, found.login_id, expires_at).await?;
     } else if !may_repeat(app, &mut tx, &found, &successor_hash, now).await? {
-        db::logins::end(&mut tx, found.login_id, "token_reused", now).await?;
+        db::logins::end(&mut tx, found.login_id, LoginEnd::TokenReused, now).await?;
         tx.commit().await?;
         warn!(user.id = %user.id, login.id = %found.login_id, "a refresh token was used twice");
         return Err(REFUSED);
@@ -186,7 +186,7 @@ async fn may_repeat(
 /// Ends a sign-in: its refresh tokens and its access tokens are worth nothing from now on.
 pub async fn log_out(app: &App, caller: &Caller, now: Timestamp) -> Result<()> {
     let mut tx = app.db.begin().await?;
-    db::logins::end(&mut tx, caller.login_id, "logged_out", now).await?;
+    db::logins::end(&mut tx, caller.login_id, LoginEnd::LoggedOut, now).await?;
     tx.commit().await?;
     info!(user.id = %caller.user.id, login.id = %caller.login_id, "signed out {}", caller.user.id);
     Ok(())

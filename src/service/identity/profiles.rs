@@ -6,7 +6,7 @@ use tracing::info;
 use crate::{
     app::App,
     db,
-    domain::user::{Role, User, UserStatus},
+    domain::user::{LoginEnd, Role, User, UserStatus},
     error::{Error, Result},
     id::UserId,
     service::identity::{Caller, Registration},
@@ -95,7 +95,7 @@ pub async fn change_password(
         return Err(Error::WrongCredentials);
     }
     let except = Some(caller.login_id);
-    db::logins::end_all(&mut tx, user.id, except, "password_changed", now).await?;
+    db::logins::end_all(&mut tx, user.id, except, LoginEnd::PasswordChanged, now).await?;
     tx.commit().await?;
     info!(user.id = %user.id, "changed the password of {}", user.id);
     Ok(())
@@ -123,7 +123,7 @@ pub async fn update_by_admin(
     db::users::update_standing(&mut tx, id, (role, status), name.as_deref(), now).await?;
     let user = db::users::find(&mut tx, id).await?.ok_or(Error::NotFound("user"))?;
     if user.status != UserStatus::Active {
-        db::logins::end_all(&mut tx, id, None, "ended_by_admin", now).await?;
+        db::logins::end_all(&mut tx, id, None, LoginEnd::EndedByAdmin, now).await?;
     }
     tx.commit().await?;
     info!(user.id = %id, admin.id = %admin.user.id, role = %user.role, status = %user.status,
