@@ -10,7 +10,7 @@ use murph::{
     domain::{
         course::{Course, Split},
         ledger::{Done, Journal, JournalKind, Operation, Owner, Post, Settle, Start, Transfer},
-        session::{EndReason, Session, SessionStatus, Terms},
+        session::{EndReason, Session, Terms},
         user::{Role, User, UserStatus},
     },
     id::{CourseId, SessionId, UserId},
@@ -79,12 +79,10 @@ impl Ground {
     pub(crate) fn session(&self, seat: Seat) -> Session {
         // Long enough ago to have been watched by now.
         let now = self.app.clock.now() - WATCHED;
-        Session {
-            id: SessionId::new(self.app.clock.now()),
-            student_id: seat.student,
-            course_id: seat.course,
-            teacher_id: seat.teacher,
-            terms: Terms {
+        Session::open(
+            seat.student,
+            (seat.course, seat.teacher),
+            Terms {
                 price_per_minute: PRICE,
                 currency: usd(),
                 split: split(),
@@ -92,14 +90,8 @@ impl Ground {
                 spending_cap: None,
                 auto_extend: true,
             },
-            held: Money::ZERO,
-            status: SessionStatus::Active,
-            fence: 1,
-            watched: Duration::ZERO,
-            cost: Money::ZERO,
-            started_at: now,
-            ending: None,
-        }
+            now,
+        )
     }
 
     pub(crate) async fn start(&self, seat: Seat) -> Session {

@@ -397,12 +397,10 @@ mod tests {
     }
 
     fn draft(student: u128, price: &str) -> Session {
-        Session {
-            id: SessionId::new(Timestamp::EPOCH),
-            student_id: user(student),
-            course_id: CourseId::from_uuid(uuid::Uuid::from_u128(1)),
-            teacher_id: teacher(),
-            terms: Terms {
+        Session::open(
+            user(student),
+            (CourseId::from_uuid(uuid::Uuid::from_u128(1)), teacher()),
+            Terms {
                 price_per_minute: money(price),
                 currency: usd(),
                 split: Split {
@@ -416,14 +414,8 @@ mod tests {
                 spending_cap: None,
                 auto_extend: true,
             },
-            held: Money::ZERO,
-            status: SessionStatus::Active,
-            fence: 1,
-            watched: Duration::ZERO,
-            cost: Money::ZERO,
-            started_at: Timestamp::EPOCH,
-            ending: None,
-        }
+            Timestamp::EPOCH,
+        )
     }
 
     fn start(session: Session, lock_amount: &str) -> Operation {

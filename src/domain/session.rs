@@ -74,6 +74,30 @@ pub struct Session {
 }
 
 impl Session {
+    /// A session as it is before funds are held for it.
+    #[must_use]
+    pub fn open(
+        student_id: UserId,
+        (course_id, teacher_id): (CourseId, UserId),
+        terms: Terms,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            id: SessionId::new(now),
+            student_id,
+            course_id,
+            teacher_id,
+            terms,
+            held: Money::ZERO,
+            status: SessionStatus::Active,
+            fence: 1,
+            watched: Duration::ZERO,
+            cost: Money::ZERO,
+            started_at: now,
+            ending: None,
+        }
+    }
+
     /// Whose wallet the hold is in, of which currency. A free course needs none.
     #[must_use]
     pub fn payer(&self) -> Option<(Owner, Currency)> {

@@ -12,7 +12,7 @@ use crate::{
     db,
     domain::{
         ledger::{Done, Extend, Operation, Settle, Settled, Start},
-        session::{EndReason, Session, SessionStatus, Terms},
+        session::{EndReason, Session, Terms},
         user::{Role, User},
     },
     error::{Error, Result},
@@ -92,12 +92,10 @@ async fn draft(
     let since = now - SHORT_SESSION_FREE_AGAIN;
     let was_free = db::sessions::was_free_since(&mut tx, student_id, course.id, since).await?;
     let free_below = if was_free { Duration::ZERO } else { app.config.metering.min_session() };
-    Ok(Session {
-        id: SessionId::new(now),
+    Ok(Session::open(
         student_id,
-        course_id: course.id,
-        teacher_id: course.teacher_id,
-        terms: Terms {
+        (course.id, course.teacher_id),
+        Terms {
             price_per_minute: course.price_per_minute,
             currency: course.currency,
             split: course.split,
@@ -105,14 +103,8 @@ async fn draft(
             spending_cap: request.spending_cap.map(Amount::money),
             auto_extend: request.auto_extend,
         },
-        held: Money::ZERO,
-        status: SessionStatus::Active,
-        fence: 1,
-        watched: Duration::ZERO,
-        cost: Money::ZERO,
-        started_at: now,
-        ending: None,
-    })
+        now,
+    ))
 }
 
 async fn session_in_the_way(app: &App, student: UserId) -> Result<Error> {

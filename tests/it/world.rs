@@ -17,7 +17,7 @@ use murph::{
             Account, Done, Extend, Journal, JournalKind, Operation, Owner, Post, Settle, Start,
             Transfer, payout_id, top_up_id,
         },
-        session::{EndReason, Session, SessionStatus, Terms},
+        session::{EndReason, Session, Terms},
         user::{Role, User, UserStatus},
     },
     error::Result,
@@ -251,12 +251,10 @@ pub(crate) async fn top_up(app: &App, student: UserId, amount: Money) -> Result<
 
 /// A session that is to be, at the course's terms, charged from the first millisecond.
 pub(crate) fn draft(student: UserId, course: &Course) -> Session {
-    Session {
-        id: SessionId::new(dawn()),
-        student_id: student,
-        course_id: course.id,
-        teacher_id: course.teacher_id,
-        terms: Terms {
+    Session::open(
+        student,
+        (course.id, course.teacher_id),
+        Terms {
             price_per_minute: course.price_per_minute,
             currency: course.currency,
             split: course.split.clone(),
@@ -264,14 +262,8 @@ pub(crate) fn draft(student: UserId, course: &Course) -> Session {
             spending_cap: None,
             auto_extend: true,
         },
-        held: Money::ZERO,
-        status: SessionStatus::Active,
-        fence: 1,
-        watched: Duration::ZERO,
-        cost: Money::ZERO,
-        started_at: dawn(),
-        ending: None,
-    }
+        dawn(),
+    )
 }
 
 pub(crate) fn start_with(session: Session, lock_amount: &str) -> Operation {
