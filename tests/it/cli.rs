@@ -3,7 +3,7 @@
 
 mod failures;
 mod postgres;
-mod program;
+pub(crate) mod program;
 mod sqlite;
 
 use murph::{config::DatabaseUrl, db::Db};

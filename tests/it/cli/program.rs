@@ -19,7 +19,7 @@ use crate::harness::TestDatabase;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A directory to run the program in, and the variables it gets.
-pub(super) struct Place {
+pub(crate) struct Place {
     pub(super) directory: PathBuf,
     environment: Vec<(String, String)>,
     _keep: Option<tempfile::TempDir>,
@@ -42,7 +42,7 @@ impl Place {
     }
 
     /// One for `database`, of either kind.
-    pub(super) fn on(database: &TestDatabase) -> Self {
+    pub(crate) fn on(database: &TestDatabase) -> Self {
         let directory = database.directory.path().to_owned();
         let url = match &database.url {
             DatabaseUrl::Sqlite(path) => format!("sqlite://{}", path.display()),
@@ -59,7 +59,7 @@ impl Place {
             .with("log.format", "json")
     }
 
-    pub(super) fn with(mut self, key: &str, value: &str) -> Self {
+    pub(crate) fn with(mut self, key: &str, value: &str) -> Self {
         let variable = format!("MURPH__{}", key.to_uppercase().replace('.', "__"));
         self.environment.push((variable, value.to_owned()));
         self
@@ -133,7 +133,7 @@ impl Place {
     }
 
     /// Starts a server, without waiting for it.
-    pub(super) fn serve(&self, arguments: &[&str]) -> Serving {
+    pub(crate) fn serve(&self, arguments: &[&str]) -> Serving {
         let mut child = self.command(arguments).spawn().unwrap();
         let (line, lines) = mpsc::channel();
         let stdout = BufReader::new(child.stdout.take().unwrap());
@@ -173,7 +173,7 @@ impl Ended {
 }
 
 /// A server that was started. Killed when dropped.
-pub(super) struct Serving {
+pub(crate) struct Serving {
     child: Child,
     lines: Receiver<String>,
 }
@@ -181,7 +181,7 @@ pub(super) struct Serving {
 impl Serving {
     /// Where it listens, as soon as it does.
     #[track_caller]
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         let line = self.line_with("listening on http://");
         line["url"].as_str().expect("the line has a url").to_owned()
     }
