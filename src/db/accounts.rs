@@ -99,7 +99,7 @@ pub async fn insert(tx: &mut Tx, account: &Account, now: Timestamp) -> Result<bo
     let inserted = on!(tx, conn => sqlx::query(
         "INSERT INTO accounts (id, kind, user_id, name, currency, created_at)
          VALUES ($1, $2, $3, $4, $5, $6)
-             ON CONFLICT (id) DO NOTHING",
+             ON CONFLICT DO NOTHING",
     )
     .bind(account.id)
     .bind(account.owner.kind())
