@@ -26,8 +26,8 @@ use sqlx::AssertSqlSafe;
 use crate::{
     harness::{TestDatabase, money, start_of},
     world::{
-        GATEWAY, World, draft, execute, extend_by, payout_of, post, post_between, session_of,
-        settle_after, start_for, top_up, usd,
+        GATEWAY, World, draft, execute, extend_by, payout_of, post, post_between, post_patiently,
+        session_of, settle_after, start_for, top_up, usd,
     },
 };
 
@@ -345,6 +345,27 @@ async fn a_teacher_without_an_account_is_paid_all_the_same() {
     let earned = world.balance(Owner::Earnings(course.teacher_id)).await;
     assert_eq!(earned, (money("54.00"), money("0")));
     assert_eq!(world.balance(Owner::Platform).await.0, money("6.00"));
+    world.close().await;
+}
+
+/// PostgreSQL may say of each unique index that the row is there already. It may also end one of
+/// them in favour of another, because what is new cannot be locked in its turn.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_new_account_may_be_opened_by_many_at_once() {
+    let world = World::with_nodes(3).await;
+    for round in 0..8 {
+        let partner = Owner::Partner(format!("partner {round}"));
+        let posts = (0..6).map(|nth| {
+            let ends = [Owner::Gateway(GATEWAY.into()), partner.clone()];
+            let id = format!("reversal:{round}:{nth}");
+            let same = post_between(JournalKind::Reversal, id, ends, money("0.01"));
+            post_patiently(world.node(nth), same)
+        });
+        for outcome in join_all(posts).await {
+            outcome.unwrap();
+        }
+        assert_eq!(world.balance(partner).await.0, money("0.06"));
+    }
     world.close().await;
 }
 

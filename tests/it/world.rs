@@ -245,6 +245,16 @@ pub(crate) async fn post(app: &App, post: Post) -> Result<()> {
     tx.commit().await
 }
 
+/// The same, again if the database asks for it, as a client would.
+pub(crate) async fn post_patiently(app: &App, what: Post) -> Result<()> {
+    loop {
+        match post(app, what.clone()).await {
+            Err(error) if error.is_conflict() => {}
+            outcome => return outcome,
+        }
+    }
+}
+
 pub(crate) async fn top_up(app: &App, student: UserId, amount: Money) -> Result<()> {
     post(app, top_up_of(student, amount)).await
 }
