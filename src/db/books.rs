@@ -39,10 +39,14 @@ const POSTGRES_STATEMENTS: [&str; 6] = [
 ];
 
 /// Writes accounts that are new, journals, sessions and balances. `false` if a row was not as it
-/// was thought to be: then the transaction must not be committed.
+/// was thought to be: then the transaction must not be committed, or the work done again in it if
+/// it is not about sessions.
 pub async fn write(tx: &mut Tx, books: &Books, now: Timestamp) -> Result<bool> {
     for change in books.changes().filter(|change| change.is_new) {
-        accounts::insert(tx, change.account, now).await?;
+        // Somebody else has just opened it: it must be locked in its turn, like all others.
+        if !accounts::insert(tx, change.account, now).await? {
+            return Ok(false);
+        }
     }
     let (journals, transfers) = journals::rows(books.journals());
     let rows = [

@@ -25,6 +25,9 @@ pub enum Sessions {
     Read,
 }
 
+/// How often a journal is posted anew: once for each account that is opened meanwhile.
+const POST_ATTEMPTS_MAX: usize = 3;
+
 /// What each operation of a batch came to.
 pub type Outcomes = Vec<Result<Done, Refusal>>;
 
@@ -55,10 +58,15 @@ pub async fn apply(
 
 /// Moves money by one journal, in the caller's transaction.
 pub async fn post(tx: &mut Tx, post: Post, now: Timestamp) -> Result<()> {
-    let outcomes = apply(tx, &[Operation::Post(post)], Sessions::Read, now).await?;
-    let outcome = outcomes.and_then(|mut outcomes| outcomes.pop());
-    outcome.expect("one operation, on no session, has one outcome")?;
-    Ok(())
+    let operation = [Operation::Post(post)];
+    for _ in 0..POST_ATTEMPTS_MAX {
+        // `None`: an account that was to be opened here was opened elsewhere. Now it is there.
+        if let Some(outcomes) = apply(tx, &operation, Sessions::Read, now).await? {
+            outcomes.into_iter().collect::<Result<Vec<_>, _>>()?;
+            return Ok(());
+        }
+    }
+    Err(Error::Busy)
 }
 
 /// A broken invariant, which panics, costs the operation and not the server: the caller's

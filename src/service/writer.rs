@@ -168,6 +168,8 @@ impl Worker {
                 Ok(None) | Err(Error::Database(_)) if sessions == Sessions::AsSeen => {
                     sessions = Sessions::Read;
                 }
+                // An account that was to be opened here was opened elsewhere.
+                Ok(None) if attempts < ATTEMPTS_MAX => attempts += 1,
                 Err(error) => return Err(error),
                 Ok(Some(outcomes)) => {
                     self.metrics.record_commit(operations.len(), began.elapsed());
