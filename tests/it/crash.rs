@@ -144,8 +144,22 @@ impl Acknowledged {
         }
     }
 
+    /// Takes in what was acknowledged later.
+    fn append(&mut self, mut later: Self) {
+        self.operations += later.operations;
+        self.held.append(&mut later.held);
+        self.cost.append(&mut later.cost);
+        self.top_ups.append(&mut later.top_ups);
+    }
+
     /// All of it is in the database, and at most `in_flight` operations more.
     async fn assert_kept(&self, db: &Db, in_flight: i64) {
+        self.assert_found(db).await;
+        self.assert_no_more_than(db, in_flight).await;
+    }
+
+    /// All of it is in the database.
+    async fn assert_found(&self, db: &Db) {
         let mut tx = db.read().await.unwrap();
         for id in self.held.keys().chain(self.cost.keys()) {
             let session = db::sessions::find(&mut tx, *id).await.unwrap();
@@ -162,6 +176,10 @@ impl Acknowledged {
             let sql = format!("SELECT COUNT(*) FROM journals WHERE id = '{id}'");
             assert_eq!(number(db, &sql).await, 1, "{id} is lost");
         }
+    }
+
+    /// At most `in_flight` operations are there that were not acknowledged, and the books balance.
+    async fn assert_no_more_than(&self, db: &Db, in_flight: i64) {
         // Each extend is by one whole unit, on a hold of ten.
         let done = number(db, "SELECT COUNT(*) FROM journals").await
             + number(db, "SELECT COUNT(*) FROM sessions").await
@@ -308,23 +326,28 @@ async fn what_was_acknowledged_survives_kill_9() {
     for round in 0..rounds() {
         let count = dice.roll(ACKNOWLEDGED_MAX);
         let (mut victim, mut lines) = spawn_victim(&database);
-        let before = acknowledged.operations;
-        acknowledged.read_lines(&mut lines, count);
+        let mut lately = Acknowledged::default();
+        lately.read_lines(&mut lines, count);
         victim.kill().unwrap();
         victim.wait().unwrap();
         // Said before it died, and not read yet.
-        acknowledged.read_lines(&mut lines, u64::MAX);
+        lately.read_lines(&mut lines, u64::MAX);
         assert!(
-            acknowledged.operations - before >= i64::try_from(count).unwrap(),
+            lately.operations >= i64::try_from(count).unwrap(),
             "round {round}: the victim died by itself"
         );
-        eprintln!("round {round}: {} acknowledged", acknowledged.operations - before);
+        eprintln!("round {round}: {} acknowledged", lately.operations);
         wait_for_backends(&database.url).await;
 
         in_flight += i64::try_from(TASKS).unwrap();
         let db = database.connect().await;
-        acknowledged.assert_kept(&db, in_flight).await;
+        lately.assert_found(&db).await;
+        acknowledged.append(lately);
+        acknowledged.assert_no_more_than(&db, in_flight).await;
         db.close().await;
     }
+    let db = database.connect().await;
+    acknowledged.assert_kept(&db, in_flight).await;
+    db.close().await;
     database.remove().await;
 }
