@@ -1,15 +1,20 @@
 //! What every part of a running Murph shares.
 
-use std::{ops::Deref, sync::Arc};
+use std::{
+    ops::Deref,
+    sync::{Arc, Mutex},
+};
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    bus::{Bus, Inbox},
     clock::Clock,
     config::Config,
     db::Db,
     error::Result,
     gateway::Gateway,
+    id::NodeId,
     limits::Limits,
     service::{
         idempotency::Running,
@@ -25,6 +30,8 @@ pub struct App(Arc<State>);
 
 #[derive(Debug)]
 pub struct State {
+    /// Who this is among the nodes on one database.
+    pub node_id: NodeId,
     pub config: Config,
     pub clock: Clock,
     pub db: Db,
@@ -36,6 +43,9 @@ pub struct State {
     /// Requests with an `Idempotency-Key` that are under way on this node.
     pub running: Running,
     pub writer: Writer,
+    pub bus: Bus,
+    /// What the bus has for this node, until somebody takes it to listen.
+    inbox: Mutex<Option<Inbox>>,
     /// Everything that runs beside the requests; a graceful stop waits for it.
     pub tasks: TaskTracker,
     /// Cancelled when this Murph is to stop, or when a part of it died that it cannot do without.
@@ -58,7 +68,12 @@ impl App {
         let metrics = Metrics::new();
         let keys = Keys::load(&config, &db, clock.now()).await?;
         let (writer, workers) = Writer::new(&db, &clock, &metrics, &config);
+        let node_id = NodeId::new(clock.now());
+        let (bus, inbox) = Bus::start(node_id);
         let app = Self(Arc::new(State {
+            node_id,
+            bus,
+            inbox: Mutex::new(Some(inbox)),
             limits: Limits::new(&config.auth),
             passwords: Passwords::new(config.auth.password_hashers),
             gateway: Gateway::from_config(&config.payments),
@@ -77,6 +92,16 @@ impl App {
             app.tasks.spawn(worker.run(app.finish.clone(), app.stop.clone()));
         }
         Ok(app)
+    }
+
+    /// What the bus has for this node. There is one listener.
+    ///
+    /// # Panics
+    /// If somebody listens already.
+    #[must_use]
+    pub fn listen(&self) -> Inbox {
+        let inbox = self.inbox.lock().expect("nobody panics while holding it").take();
+        inbox.expect("the bus has one listener")
     }
 
     /// Ends what runs beside the requests, the writer last, and closes the database.

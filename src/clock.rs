@@ -2,13 +2,13 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicI64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use crate::time::Timestamp;
+use crate::time::{Moment, Timestamp};
 
 /// Where `now` comes from: the machine, or a test that moves it by hand.
 #[derive(Clone, Debug)]
@@ -31,6 +31,19 @@ impl Clock {
             Self::System => Timestamp::from_datetime(chrono::Utc::now()),
             Self::Manual(micros) => Timestamp::from_micros(micros.load(Ordering::SeqCst))
                 .expect("a manual clock is set from a timestamp"),
+        }
+    }
+
+    /// The monotonic clock, which no administrator sets. By hand, both clocks are one.
+    #[must_use]
+    pub fn moment(&self) -> Moment {
+        static BEGINNING: OnceLock<Instant> = OnceLock::new();
+        match self {
+            Self::System => {
+                let elapsed = BEGINNING.get_or_init(Instant::now).elapsed();
+                Moment::default() + elapsed
+            }
+            Self::Manual(_) => Moment::default() + self.now().since(Timestamp::EPOCH),
         }
     }
 

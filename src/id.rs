@@ -85,13 +85,17 @@ id! {
     TopUpId
     /// Money on its way from a teacher's earnings to a gateway.
     PayoutId
+    /// One running Murph.
+    NodeId
+    /// One part of a course.
+    VideoId
     /// One line of the ledger.
     AccountId
     /// One HTTP request, in answers and logs.
     RequestId
 }
 
-made_at! { UserId LoginId CourseId SessionId TopUpId PayoutId RequestId }
+made_at! { UserId LoginId CourseId SessionId TopUpId PayoutId NodeId VideoId RequestId }
 
 fn v7(now: Timestamp) -> Uuid {
     let micros = now.micros().max(0);

@@ -17,6 +17,7 @@
 //! `tests/tidy.rs` holds these layers.
 
 pub mod app;
+pub mod bus;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -1,4 +1,5 @@
-//! Points in time, in whole microseconds UTC, so that a row read back equals the row written.
+//! Points in time: [`Timestamp`], in whole microseconds UTC, so that a row read back equals the row
+//! written; and [`Moment`], on a clock that nobody sets, for measuring how long something took.
 //!
 //! Pure: only [`crate::clock`] asks the machine what time it is.
 
@@ -65,6 +66,37 @@ impl ops::Sub<Duration> for Timestamp {
     type Output = Self;
     fn sub(self, span: Duration) -> Self {
         Self::from_datetime(self.0 - span)
+    }
+}
+
+/// A point on this process's monotonic clock, in whole milliseconds.
+///
+/// Spans between moments add up exactly, wherever they are split.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Moment(u64);
+
+impl Moment {
+    #[must_use]
+    pub const fn from_ms(ms: u64) -> Self {
+        Self(ms)
+    }
+
+    #[must_use]
+    pub const fn ms(self) -> u64 {
+        self.0
+    }
+
+    /// How long after `earlier` this is; nothing if it is not.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl ops::Add<Duration> for Moment {
+    type Output = Self;
+    fn add(self, span: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(span.as_millis()).unwrap_or(u64::MAX)))
     }
 }
 

@@ -107,6 +107,7 @@ impl Ground {
         let settle = Settle {
             session,
             watched: WATCHED,
+            stretches: vec![],
             reason: EndReason::EndedByStudent,
             actor: None,
             at: self.app.clock.now(),

@@ -5,7 +5,7 @@ use std::{fmt::Display, ops::RangeInclusive};
 use reqwest::Url;
 
 use super::{
-    Auth, Config, Database, GatewayKind, Ledger, Metering, MoneyLimits, Secret, Server,
+    Auth, Config, Database, GatewayKind, Ledger, Live, Metering, MoneyLimits, Node, Secret, Server,
     names::variable_of, problem::Problems,
 };
 use crate::money::{AMOUNT_MAX, Money};
@@ -45,6 +45,7 @@ pub(super) fn check(config: &Config, problems: &mut Problems) {
     check_auth(&config.auth, problems);
     check_money(&config.money, problems);
     check_metering(&config.metering, problems);
+    check_live(&config.live, &config.node, problems);
     if config.server.is_production() {
         check_production(config, problems);
     }
@@ -159,6 +160,17 @@ fn check_metering(metering: &Metering, problems: &mut Problems) {
     within("metering.tick_ms", metering.tick_ms, 50..=*TIMEOUT_MS.end(), problems);
     let grace_max_ms = DAY_SECONDS * 1_000;
     within("metering.reconnect_grace_ms", metering.reconnect_grace_ms, 0..=grace_max_ms, problems);
+}
+
+fn check_live(live: &Live, node: &Node, problems: &mut Problems) {
+    within("live.sockets_per_user_max", live.sockets_per_user_max, 1..=1_000, problems);
+    within("live.sockets_per_address_max", live.sockets_per_address_max, 1..=1_000_000, problems);
+    within("live.sockets_max", live.sockets_max, 1..=1_000_000, problems);
+    within("live.messages_per_second_max", live.messages_per_second_max, 1..=1_000, problems);
+    within("live.ping_ms", live.ping_ms, TIMEOUT_MS, problems);
+    within("live.pong_ms", live.pong_ms, TIMEOUT_MS, problems);
+    within("live.slow_reader_ms", live.slow_reader_ms, TIMEOUT_MS, problems);
+    within("node.lease_ms", node.lease_ms, 500..=600_000, problems);
 }
 
 /// What is handy on a developer's machine and gives money or accounts away elsewhere.

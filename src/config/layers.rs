@@ -20,8 +20,8 @@ use super::{
 const FILE_VARIABLE: &str = "MURPH_CONFIG";
 
 /// Secrets and URLs with passwords get mounted as files by container platforms.
-const READ_FROM_FILE: [&str; 4] =
-    ["auth.previous_secrets", "auth.secret", "database.url", "server.public_url"];
+const READ_FROM_FILE: [&str; 5] =
+    ["bus.url", "auth.previous_secrets", "auth.secret", "database.url", "server.public_url"];
 
 /// The variables of the documents that Murph was made from. Weaker than our own.
 const SEED_VARIABLES: [(&str, &str, Unit); 5] = [

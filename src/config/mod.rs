@@ -34,8 +34,8 @@ pub use self::{
     problem::{ConfigError, Problem},
     secret::Secret,
     sections::{
-        Auth, Database, Fees, GatewayKind, Ledger, Log, LogFormat, Metering, Mode, MoneyLimits,
-        Payments, Server,
+        Auth, BusSettings, Database, Fees, GatewayKind, Ledger, Live, Log, LogFormat, Metering,
+        Mode, MoneyLimits, Node, Payments, Server,
     },
 };
 
@@ -56,6 +56,9 @@ pub struct Config {
     pub money: MoneyLimits,
     pub fees: Fees,
     pub metering: Metering,
+    pub live: Live,
+    pub bus: BusSettings,
+    pub node: Node,
     pub payments: Payments,
     pub log: Log,
 }

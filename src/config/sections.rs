@@ -295,6 +295,64 @@ impl Metering {
     }
 }
 
+/// What sockets are granted.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Live {
+    pub sockets_per_user_max: u32,
+    pub sockets_per_address_max: u32,
+    /// On this node.
+    pub sockets_max: u32,
+    /// From one player, on average.
+    pub messages_per_second_max: u32,
+    pub ping_ms: u64,
+    /// For the answer to a ping.
+    pub pong_ms: u64,
+    /// For a player to take what it is sent.
+    pub slow_reader_ms: u64,
+}
+
+impl Live {
+    #[must_use]
+    pub fn ping(&self) -> Duration {
+        Duration::from_millis(self.ping_ms)
+    }
+
+    #[must_use]
+    pub fn pong(&self) -> Duration {
+        Duration::from_millis(self.pong_ms)
+    }
+
+    #[must_use]
+    pub fn slow_reader(&self) -> Duration {
+        Duration::from_millis(self.slow_reader_ms)
+    }
+}
+
+/// How nodes hear of each other.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct BusSettings {
+    /// Of a Redis; empty: in process.
+    pub url: Secret,
+}
+
+/// This node among others.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Node {
+    pub name: String,
+    /// How long it counts as alive without a word from it.
+    pub lease_ms: u64,
+}
+
+impl Node {
+    #[must_use]
+    pub fn lease(&self) -> Duration {
+        Duration::from_millis(self.lease_ms)
+    }
+}
+
 /// How money comes in and goes out.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]

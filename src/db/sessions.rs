@@ -16,9 +16,10 @@ use crate::{
         course::{Partner, Split},
         ledger::settle_id,
         session::{EndReason, Ending, Session, SessionStatus, Terms},
+        stretch::Stretch,
     },
     error::Result,
-    id::{CourseId, SessionId, UserId},
+    id::{CourseId, LoginId, NodeId, SessionId, UserId},
     money::{BasisPoints, Currency, Money},
     time::Timestamp,
 };
@@ -39,8 +40,11 @@ struct Row {
     held: Money,
     status: SessionStatus,
     fence: i64,
+    node_id: Option<NodeId>,
+    login_id: Option<LoginId>,
     watched_ms: i64,
     cost: Money,
+    stretches: Json<Vec<Stretch>>,
     started_at: Timestamp,
     ended_at: Option<Timestamp>,
     end_reason: Option<EndReason>,
@@ -50,8 +54,8 @@ struct Row {
 macro_rules! columns {
     () => {
         "id, student_id, course_id, teacher_id, currency, price_per_minute, platform_basis_points,
-         partners, free_below_ms, spending_cap, auto_extend, held, status, fence, watched_ms, cost,
-         started_at, ended_at, end_reason"
+         partners, free_below_ms, spending_cap, auto_extend, held, status, fence, node_id, login_id,
+         watched_ms, cost, stretches, started_at, ended_at, end_reason"
     };
 }
 
@@ -73,8 +77,11 @@ impl From<Row> for Session {
             held: row.held,
             status: row.status,
             fence: row.fence,
+            node_id: row.node_id,
+            login_id: row.login_id,
             watched: from_ms(row.watched_ms),
             cost: row.cost,
+            stretches: row.stretches.0,
             started_at: row.started_at,
             ending: row.ended_at.zip(row.end_reason).map(|(at, reason)| Ending { at, reason }),
         }
@@ -202,11 +209,13 @@ struct NewRow<'a> {
     wallet_id: Option<Hex>,
     held: i64,
     fence: i64,
+    node_id: Option<Hex>,
+    login_id: Option<Hex>,
     started_at: i64,
 }
 
 #[derive(Serialize)]
-struct LifeRow {
+struct LifeRow<'a> {
     id: Hex,
     fence: i64,
     held_before: i64,
@@ -214,13 +223,14 @@ struct LifeRow {
     status: &'static str,
     watched_ms: i64,
     cost: i64,
+    stretches: &'a [Stretch],
     ended_at: Option<i64>,
     end_reason: Option<&'static str>,
     journal_id: Option<String>,
 }
 
-impl From<Touched<'_>> for LifeRow {
-    fn from(Touched { session, held_before }: Touched<'_>) -> Self {
+impl<'a> From<Touched<'a>> for LifeRow<'a> {
+    fn from(Touched { session, held_before }: Touched<'a>) -> Self {
         Self {
             id: Hex(session.id.uuid()),
             fence: session.fence,
@@ -229,6 +239,7 @@ impl From<Touched<'_>> for LifeRow {
             status: session.status.as_str(),
             watched_ms: to_ms(session.watched),
             cost: session.cost.micros(),
+            stretches: &session.stretches,
             ended_at: session.ending.map(|ending| ending.at.micros()),
             end_reason: session.ending.map(|ending| ending.reason.as_str()),
             journal_id: session.ending.map(|_| settle_id(session.id)),
@@ -254,6 +265,8 @@ impl<'a> From<&'a Session> for NewRow<'a> {
             wallet_id: session.wallet().map(|wallet| Hex(wallet.uuid())),
             held: session.held.micros(),
             fence: session.fence,
+            node_id: session.node_id.map(|node| Hex(node.uuid())),
+            login_id: session.login_id.map(|login| Hex(login.uuid())),
             started_at: session.started_at.micros(),
         }
     }
@@ -268,13 +281,15 @@ macro_rules! insert_sessions {
             [id uuid, student_id uuid, course_id uuid, teacher_id uuid, currency text,
              price_per_minute bigint, platform_basis_points bigint, partners json,
              free_below_ms bigint, spending_cap bigint, auto_extend boolean, wallet_id uuid,
-             held bigint, fence bigint, started_at time],
+             held bigint, fence bigint, node_id uuid, login_id uuid, started_at time],
             "INSERT INTO sessions (id, student_id, course_id, teacher_id, currency,
                price_per_minute, platform_basis_points, partners, free_below_ms, spending_cap,
-               auto_extend, wallet_id, held, status, fence, watched_ms, cost, started_at)
+               auto_extend, wallet_id, held, status, fence, node_id, login_id, watched_ms, cost,
+               started_at)
              SELECT r.id, r.student_id, r.course_id, r.teacher_id, r.currency, r.price_per_minute,
                r.platform_basis_points, r.partners, r.free_below_ms, r.spending_cap,
-               r.auto_extend, r.wallet_id, r.held, 'active', r.fence, 0, 0, r.started_at
+               r.auto_extend, r.wallet_id, r.held, 'active', r.fence, r.node_id, r.login_id, 0, 0,
+               r.started_at
                FROM",
             "ORDER BY r.student_id"
         )
@@ -288,10 +303,10 @@ macro_rules! update_sessions {
         bulk!(
             $db $n,
             [id uuid, fence bigint, held_before bigint, held bigint, status text,
-             watched_ms bigint, cost bigint, ended_at time, end_reason text, journal_id text],
+             watched_ms bigint, cost bigint, stretches json, ended_at time, end_reason text, journal_id text],
             "UPDATE sessions
                 SET held = r.held, status = r.status, watched_ms = r.watched_ms, cost = r.cost,
-                    ended_at = r.ended_at, end_reason = r.end_reason, journal_id = r.journal_id
+                    stretches = r.stretches, ended_at = r.ended_at, end_reason = r.end_reason, journal_id = r.journal_id
                FROM",
             "WHERE sessions.id = r.id AND sessions.status = 'active' AND sessions.fence = r.fence
                AND sessions.held = r.held_before"

@@ -11,7 +11,7 @@ use crate::{
         session::{EndReason, SessionStatus},
         user::{LoginEnd, Role, UserStatus},
     },
-    id::{AccountId, CourseId, LoginId, PayoutId, SessionId, TopUpId, UserId},
+    id::{AccountId, CourseId, LoginId, NodeId, PayoutId, SessionId, TopUpId, UserId, VideoId},
     money::{BasisPoints, Currency, Money},
     time::Timestamp,
 };
@@ -69,7 +69,7 @@ macro_rules! store_words {
     )*};
 }
 
-store_ids! { AccountId CourseId LoginId PayoutId SessionId TopUpId UserId }
+store_ids! { AccountId CourseId LoginId NodeId PayoutId SessionId TopUpId UserId VideoId }
 store_words! {
     AccountKind Currency EndReason JournalKind LoginEnd PaymentStatus Role SessionStatus
     TransactionType UserStatus

@@ -222,6 +222,7 @@ impl Books {
             return Err(Refusal::Fenced);
         }
         session.end(settle.watched, settle.reason, settle.at);
+        session.stretches.clone_from(&settle.stretches);
         let session = session.clone();
         leaf.is_touched = true;
         if self.active.get(&session.student_id) == Some(&session.id) {
@@ -436,7 +437,14 @@ mod tests {
 
     fn settle_for(session: &Session, watched: Duration, reason: EndReason) -> Operation {
         let at = session.started_at + watched;
-        Operation::Settle(Settle { session: session.clone(), watched, reason, actor: None, at })
+        Operation::Settle(Settle {
+            session: session.clone(),
+            watched,
+            stretches: vec![],
+            reason,
+            actor: None,
+            at,
+        })
     }
 
     fn settled(books: &mut Books, session: &Session, watched: Duration) -> Settled {

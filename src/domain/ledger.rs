@@ -5,7 +5,10 @@
 use std::time::Duration;
 
 use crate::{
-    domain::session::{EndReason, Session},
+    domain::{
+        session::{EndReason, Session},
+        stretch::Stretch,
+    },
     id::{AccountId, PayoutId, SessionId, UserId},
     money::{Currency, Money},
     time::Timestamp,
@@ -187,6 +190,8 @@ pub struct Settle {
     /// As the caller last saw it; its fence says in whose name the caller speaks.
     pub session: Session,
     pub watched: Duration,
+    /// What that is made of, with what was not charged.
+    pub stretches: Vec<Stretch>,
     pub reason: EndReason,
     pub actor: Option<UserId>,
     pub at: Timestamp,

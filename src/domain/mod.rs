@@ -5,6 +5,7 @@
 //! * [`session`]: what a student bought, on which terms, and how it ended.
 //! * [`settlement`]: how a cost is divided.
 //! * [`meter`]: what watched time costs.
+//! * [`stretch`]: what of a session was charged, and why the rest was not.
 //! * [`payment`]: money that comes in and goes out, and histories.
 //! * [`user`], [`course`]: people, and what they offer.
 //! * [`audit`]: the ledger's invariants, replayed.
@@ -17,6 +18,7 @@ pub mod meter;
 pub mod payment;
 pub mod session;
 pub mod settlement;
+pub mod stretch;
 pub mod user;
 
 /// An enum that is one lower-case word each in SQL and JSON.

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::{
-    domain::{course::Split, ledger::Owner, meter, settlement},
-    id::{AccountId, CourseId, SessionId, UserId},
+    domain::{course::Split, ledger::Owner, meter, settlement, stretch::Stretch},
+    id::{AccountId, CourseId, LoginId, NodeId, SessionId, UserId},
     money::{Currency, Money},
     time::Timestamp,
 };
@@ -67,8 +67,14 @@ pub struct Session {
     pub status: SessionStatus,
     /// Goes up whenever the session changes hands; a write with an older one is refused.
     pub fence: i64,
+    /// Who meters it. `None`: nobody yet.
+    pub node_id: Option<NodeId>,
+    /// The sign-in its player came with.
+    pub login_id: Option<LoginId>,
     pub watched: Duration,
     pub cost: Money,
+    /// What was charged and what was not, up to when it was written last.
+    pub stretches: Vec<Stretch>,
     pub started_at: Timestamp,
     pub ending: Option<Ending>,
 }
@@ -91,8 +97,11 @@ impl Session {
             held: Money::ZERO,
             status: SessionStatus::Active,
             fence: 1,
+            node_id: None,
+            login_id: None,
             watched: Duration::ZERO,
             cost: Money::ZERO,
+            stretches: Vec::new(),
             started_at: now,
             ending: None,
         }

@@ -13,6 +13,7 @@ use crate::{
     domain::{
         ledger::{Done, Extend, Operation, Settle, Settled, Start},
         session::{EndReason, Session, Terms},
+        stretch::Stretch,
         user::{Role, User},
     },
     error::{Error, Result},
@@ -35,9 +36,11 @@ pub struct StartRequest {
 }
 
 /// How a session is to end.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct End {
     pub watched: Duration,
+    /// What that is made of, with what was not charged.
+    pub stretches: Vec<Stretch>,
     pub reason: EndReason,
     /// Who asked for it; nobody if Murph saw by itself that it was over.
     pub actor: Option<UserId>,
@@ -147,8 +150,8 @@ async fn grow(app: &App, session: Session, amount: Money, or_less: bool) -> Resu
 /// ended; one that has changed hands is refused.
 pub async fn settle(app: &App, session: Session, end: End, now: Timestamp) -> Result<Settled> {
     let session_id = session.id;
-    let End { watched, reason, actor } = end;
-    let settle = Settle { session, watched, reason, actor, at: now };
+    let End { watched, stretches, reason, actor } = end;
+    let settle = Settle { session, watched, stretches, reason, actor, at: now };
     match app.writer.submit(Operation::Settle(settle)).await? {
         Done::Settled(settled) => {
             if settled.by_this_call {

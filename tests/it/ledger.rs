@@ -432,7 +432,12 @@ async fn a_new_price_does_not_touch_a_running_session() {
 async fn watch(app: &App, student: &User, course: CourseId, watched: Duration) -> Session {
     let now = app.clock.now();
     let session = sessions::start(app, student, &start_of(course), now).await.unwrap();
-    let end = End { watched, reason: EndReason::EndedByStudent, actor: Some(student.id) };
+    let end = End {
+        watched,
+        stretches: vec![],
+        reason: EndReason::EndedByStudent,
+        actor: Some(student.id),
+    };
     app.clock.advance(watched);
     sessions::settle(app, session, end, app.clock.now()).await.unwrap().session
 }

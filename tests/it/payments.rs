@@ -36,7 +36,7 @@ async fn open(app: &TestApp, student: &Person, course: CourseId) -> Session {
 
 /// Ends it with so much watched.
 async fn settle(app: &TestApp, session: Session, watched: Duration) -> Session {
-    let end = End { watched, reason: EndReason::EndedByStudent, actor: None };
+    let end = End { watched, stretches: vec![], reason: EndReason::EndedByStudent, actor: None };
     sessions::settle(&app.app, session, end, app.now()).await.unwrap().session
 }
 

@@ -294,6 +294,7 @@ pub(crate) fn settle_after(session: &Session, watched: Duration) -> Operation {
     Operation::Settle(Settle {
         session: session.clone(),
         watched,
+        stretches: vec![],
         reason: EndReason::EndedByStudent,
         actor: Some(session.student_id),
         at,

@@ -157,7 +157,14 @@ impl Play {
                 let session = session(nth, as_started)?;
                 let watched = std::time::Duration::from_secs(seconds);
                 let at = session.started_at + watched;
-                Operation::Settle(Settle { session, watched, reason, actor: None, at })
+                Operation::Settle(Settle {
+                    session,
+                    watched,
+                    stretches: vec![],
+                    reason,
+                    actor: None,
+                    at,
+                })
             }
             Step::PayOut { course, amount } => {
                 let teacher = self.courses[course % COURSES].teacher_id;
