@@ -4,7 +4,8 @@
 //! * [`books`]: what each operation does.
 //! * [`session`]: what a student bought, on which terms, and how it ended.
 //! * [`settlement`]: how a cost is divided.
-//! * [`meter`]: what watched time costs.
+//! * [`meter`]: how watching becomes money.
+//! * [`progress`]: what of a video was seen.
 //! * [`stretch`]: what of a session was charged, and why the rest was not.
 //! * [`payment`]: money that comes in and goes out, and histories.
 //! * [`user`], [`course`]: people, and what they offer.
@@ -16,6 +17,7 @@ pub mod course;
 pub mod ledger;
 pub mod meter;
 pub mod payment;
+pub mod progress;
 pub mod session;
 pub mod settlement;
 pub mod stretch;
