@@ -28,6 +28,8 @@ pub enum Error {
     SessionActive(SessionId),
     #[error("the session has ended")]
     SessionEnded,
+    #[error("the session has not ended yet")]
+    SessionNotEnded,
     #[error("the session is metered elsewhere now")]
     Fenced,
     #[error("the amount does not fit: {0}")]

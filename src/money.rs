@@ -176,7 +176,8 @@ impl<'de> Deserialize<'de> for Money {
 /// A positive amount of at most [`AMOUNT_MAX`], as a client may name it.
 ///
 /// Reads a JSON string or a JSON number, the latter from its digits as they were sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
 pub struct Amount(Money);
 
 impl Amount {
@@ -200,15 +201,21 @@ impl TryFrom<Money> for Amount {
 
 impl<'de> Deserialize<'de> for Amount {
     fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = Box::<serde_json::value::RawValue>::deserialize(deserializer)?;
-        let text = raw.get().trim();
-        let money = match text.strip_prefix('"').and_then(|text| text.strip_suffix('"')) {
-            Some(inner) => inner.parse::<Money>(),
-            None => text.parse(),
-        }
-        .map_err(de::Error::custom)?;
-        Self::try_from(money).map_err(de::Error::custom)
+        Self::try_from(deserialize_exactly(deserializer)?).map_err(de::Error::custom)
     }
+}
+
+/// Reads a JSON string or a JSON number, the latter from its digits as they were sent.
+pub fn deserialize_exactly<'de, D: de::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Money, D::Error> {
+    let raw = Box::<serde_json::value::RawValue>::deserialize(deserializer)?;
+    let text = raw.get().trim();
+    let money = match text.strip_prefix('"').and_then(|text| text.strip_suffix('"')) {
+        Some(inner) => inner.parse::<Money>(),
+        None => text.parse(),
+    };
+    money.map_err(de::Error::custom)
 }
 
 /// A currency by its three letters. One ledger per currency; nothing is ever converted.

@@ -7,6 +7,7 @@ ALTER TABLE sessions ADD COLUMN node_id BLOB CHECK (length(node_id) = 16);
 ALTER TABLE sessions ADD COLUMN login_id BLOB CHECK (length(login_id) = 16);
 -- What was charged and what was not, in order, as [kind, milliseconds]. Whole when it has ended.
 ALTER TABLE sessions ADD COLUMN stretches TEXT NOT NULL DEFAULT '[]' CHECK (json_valid(stretches));
+CREATE INDEX sessions_of_teacher ON sessions (teacher_id, started_at);
 CREATE INDEX sessions_of_node ON sessions (node_id) WHERE status = 'active';
 
 -- Running nodes. A lease is judged by this database's clock, and by no other.

@@ -3,7 +3,7 @@
 use sqlx::{PgConnection, SqliteConnection};
 
 use crate::{
-    db::{Conn, Tx, accounts, journals, portable::Rows, sessions},
+    db::{Conn, Tx, accounts, idempotency, journals, portable::Rows, sessions},
     domain::books::Books,
     error::Result,
     time::Timestamp,
@@ -38,6 +38,10 @@ const POSTGRES_STATEMENTS: [&str; 6] = [
     update_accounts!(postgres "1"),
 ];
 
+/// Few starts come with a key, so it is a statement of its own on both.
+const SQLITE_START_KEYS: &str = insert_start_keys!(sqlite "1");
+const POSTGRES_START_KEYS: &str = insert_start_keys!(postgres "1");
+
 /// Writes accounts that are new, journals, sessions and balances. `false` if a row was not as it
 /// was thought to be: then the transaction must not be committed, or the work done again in it if
 /// it is not about sessions.
@@ -57,10 +61,29 @@ pub async fn write(tx: &mut Tx, books: &Books, now: Timestamp) -> Result<bool> {
         sessions::touched(books.touched(true)),
         accounts::updates(books.changes()),
     ];
-    match tx.conn() {
-        Conn::Sqlite(conn) => write_sqlite(conn, rows).await,
-        Conn::Postgres(conn) => write_postgres(conn, rows).await,
+    let is_as_thought = match tx.conn() {
+        Conn::Sqlite(conn) => write_sqlite(conn, rows).await?,
+        Conn::Postgres(conn) => write_postgres(conn, rows).await?,
+    };
+    if is_as_thought {
+        write_start_keys(tx, books, now).await?;
     }
+    Ok(is_as_thought)
+}
+
+async fn write_start_keys(tx: &mut Tx, books: &Books, now: Timestamp) -> Result<()> {
+    let Rows { json, count } = idempotency::start_keys(books.requests(), now);
+    if count > 0 {
+        match tx.conn() {
+            Conn::Sqlite(conn) => {
+                sqlx::query(SQLITE_START_KEYS).bind(json).execute(conn).await?;
+            }
+            Conn::Postgres(conn) => {
+                sqlx::query(POSTGRES_START_KEYS).bind(json).execute(conn).await?;
+            }
+        }
+    }
+    Ok(())
 }
 
 async fn write_sqlite(conn: &mut SqliteConnection, rows: [Rows; 6]) -> Result<bool> {

@@ -7,7 +7,7 @@
 //! * Whoever writes takes [`Db::begin`]: on SQLite that is the one writing connection with
 //!   `BEGIN IMMEDIATE`, so that no transaction ever turns from reading to writing.
 //! * Whoever only reads takes [`Db::read`].
-//! * The ledger's writer takes [`Db::begin_ledger`], which no reader can starve.
+//! * Whom requests must not keep waiting, as the ledger's writer, takes [`Db::begin_reserved`].
 
 use std::{str::FromStr, time::Duration};
 
@@ -28,6 +28,8 @@ mod portable;
 #[macro_use]
 pub mod accounts;
 #[macro_use]
+pub mod idempotency;
+#[macro_use]
 mod journals;
 #[macro_use]
 pub mod sessions;
@@ -35,16 +37,21 @@ pub mod sessions;
 pub mod audit;
 pub mod backup;
 pub mod books;
+pub mod checkpoints;
+pub mod claims;
 pub mod courses;
-pub mod idempotency;
 pub mod inspect;
 pub mod logins;
 pub mod migrate;
+pub mod nodes;
 pub mod payments;
+pub mod progress;
 pub mod secrets;
+pub mod seen;
 pub mod transactions;
 mod types;
 pub mod users;
+pub mod videos;
 
 /// Connections that only read, on SQLite. Writing has its own.
 const SQLITE_READERS: u32 = 4;
@@ -62,14 +69,15 @@ const SQLITE_LOG_PAGES: &str = "8192";
 /// Rows that SQLite's thread may be ahead of whoever reads them.
 const ROW_BUFFER: usize = 1_024;
 
-/// Connections kept for the ledger's writer alone, on PostgreSQL.
-const LEDGER_CONNECTIONS: u32 = 2;
+/// Connections on PostgreSQL that no request can take: one for each lane of the ledger's writer, one
+/// for claims, and one for this node's own lease and checkpoints, without which it counts as dead.
+const RESERVED_CONNECTIONS: u32 = 4;
 
 /// The database, whichever it is. Cheap to clone.
 #[derive(Clone, Debug)]
 pub enum Db {
     Sqlite { reader: SqlitePool, writer: SqlitePool },
-    Postgres { pool: PgPool, ledger: PgPool },
+    Postgres { pool: PgPool, reserved: PgPool },
 }
 
 /// A connection with work on it. What was begun and not committed is rolled back when dropped.
@@ -148,8 +156,8 @@ impl Db {
                         .connect_with(options.clone())
                 };
                 let pool = pool_of(settings.max_connections, true).await?;
-                let ledger = pool_of(LEDGER_CONNECTIONS, false).await?;
-                Ok(Self::Postgres { pool, ledger })
+                let reserved = pool_of(RESERVED_CONNECTIONS, false).await?;
+                Ok(Self::Postgres { pool, reserved })
             }
         }
     }
@@ -159,12 +167,12 @@ impl Db {
         self.begin_on(false).await
     }
 
-    /// Starts a transaction of the ledger's writer.
+    /// Starts a transaction on a connection that no request can take.
     ///
-    /// Its connections are not tried before use, which would cost a round trip each time. One that
+    /// These connections are not tried before use, which would cost a round trip each time. One that
     /// was cut off while it was idle fails here, with nothing done, and the next one is taken.
-    pub async fn begin_ledger(&self) -> Result<Tx> {
-        let mut left = LEDGER_CONNECTIONS;
+    pub async fn begin_reserved(&self) -> Result<Tx> {
+        let mut left = RESERVED_CONNECTIONS;
         loop {
             match self.begin_on(true).await {
                 Err(error) if error.is_cut_off() && left > 0 => left -= 1,
@@ -173,13 +181,13 @@ impl Db {
         }
     }
 
-    async fn begin_on(&self, for_ledger: bool) -> Result<Tx> {
+    async fn begin_on(&self, is_reserved: bool) -> Result<Tx> {
         Ok(match self {
             // IMMEDIATE takes the write lock now, where `busy_timeout` waits for it. A deferred
             // transaction that turns from reading to writing fails at once instead.
             Self::Sqlite { writer, .. } => Tx::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?),
-            Self::Postgres { pool, ledger } => {
-                let pool = if for_ledger { ledger } else { pool };
+            Self::Postgres { pool, reserved } => {
+                let pool = if is_reserved { reserved } else { pool };
                 Tx::Postgres(pool.begin().await?)
             }
         })
@@ -223,9 +231,9 @@ impl Db {
                 ("reader", reader.size(), reader.num_idle()),
                 ("writer", writer.size(), writer.num_idle()),
             ],
-            Self::Postgres { pool, ledger } => [
+            Self::Postgres { pool, reserved } => [
                 ("shared", pool.size(), pool.num_idle()),
-                ("ledger", ledger.size(), ledger.num_idle()),
+                ("reserved", reserved.size(), reserved.num_idle()),
             ],
         }
     }
@@ -237,9 +245,9 @@ impl Db {
                 reader.close().await;
                 writer.close().await;
             }
-            Self::Postgres { pool, ledger } => {
+            Self::Postgres { pool, reserved } => {
                 pool.close().await;
-                ledger.close().await;
+                reserved.close().await;
             }
         }
     }

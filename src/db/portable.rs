@@ -22,7 +22,8 @@ macro_rules! on {
 ///     "UPDATE accounts SET held = accounts.held + r.amount FROM", "WHERE accounts.id = r.id")
 /// ```
 ///
-/// The rows are made by [`Rows::of`]: ids are 32 hexadecimal digits ([`Hex`]), times microseconds.
+/// The rows are made by [`Rows::of`]: ids are 32 hexadecimal digits ([`Hex`]), bytes
+/// hexadecimal digits, too, times microseconds.
 /// On SQLite `jsonb_each` keeps each row in its binary form, so that its columns are not parsed
 /// again.
 macro_rules! bulk {
@@ -48,6 +49,9 @@ macro_rules! column {
     (sqlite uuid $column:ident) => {
         concat!("unhex(value->>'", stringify!($column), "')")
     };
+    (sqlite bytes $column:ident) => {
+        concat!("unhex(value->>'", stringify!($column), "')")
+    };
     (sqlite json $column:ident) => {
         concat!("value->'", stringify!($column), "'")
     };
@@ -57,6 +61,9 @@ macro_rules! column {
     (postgres time $column:ident) => {
         // Exact: a product of whole microseconds, far below 2^53.
         concat!("'epoch'::timestamptz + ", stringify!($column), " * interval '1 microsecond'")
+    };
+    (postgres bytes $column:ident) => {
+        concat!("decode(", stringify!($column), ", 'hex')")
     };
     (postgres $ty:ident $column:ident) => {
         stringify!($column)
@@ -71,6 +78,9 @@ macro_rules! column {
         "boolean"
     };
     (type text) => {
+        "text"
+    };
+    (type bytes) => {
         "text"
     };
     (type json) => {

@@ -25,8 +25,8 @@ use crate::{
 };
 
 #[derive(FromRow)]
-struct Row {
-    id: SessionId,
+pub(super) struct Row {
+    pub(super) id: SessionId,
     student_id: UserId,
     course_id: CourseId,
     teacher_id: UserId,
@@ -51,7 +51,7 @@ struct Row {
 }
 
 /// The columns of [`Row`].
-macro_rules! columns {
+macro_rules! session_columns {
     () => {
         "id, student_id, course_id, teacher_id, currency, price_per_minute, platform_basis_points,
          partners, free_below_ms, spending_cap, auto_extend, held, status, fence, node_id, login_id,
@@ -93,13 +93,13 @@ fn from_ms(ms: i64) -> Duration {
     Duration::from_millis(u64::try_from(ms).unwrap_or_default())
 }
 
-fn to_ms(span: Duration) -> i64 {
+pub(super) fn to_ms(span: Duration) -> i64 {
     i64::try_from(span.as_millis()).expect("a session lasts less than a lifetime")
 }
 
 pub async fn find(tx: &mut Tx, id: SessionId) -> Result<Option<Session>> {
     let row: Option<Row> = on!(tx, conn => sqlx::query_as(concat!(
-        "SELECT ", columns!(), " FROM sessions WHERE id = $1",
+        "SELECT ", session_columns!(), " FROM sessions WHERE id = $1",
     ))
     .bind(id)
     .fetch_optional(conn)
@@ -110,7 +110,7 @@ pub async fn find(tx: &mut Tx, id: SessionId) -> Result<Option<Session>> {
 /// The session `student` has open, if any.
 pub async fn find_active(tx: &mut Tx, student: UserId) -> Result<Option<Session>> {
     let row: Option<Row> = on!(tx, conn => sqlx::query_as(concat!(
-        "SELECT ", columns!(), " FROM sessions WHERE student_id = $1 AND status = 'active'",
+        "SELECT ", session_columns!(), " FROM sessions WHERE student_id = $1 AND status = 'active'",
     ))
     .bind(student)
     .fetch_optional(conn)
@@ -172,7 +172,7 @@ pub async fn lock(tx: &mut Tx, ids: &[SessionId]) -> Result<Vec<Session>> {
         Conn::Sqlite(conn) => {
             sqlx::query_as(concat!(
                 "SELECT ",
-                columns!(),
+                session_columns!(),
                 " FROM sessions WHERE id IN (SELECT unhex(value) FROM json_each($1))",
             ))
             .bind(hex_array(uuids))
@@ -182,7 +182,7 @@ pub async fn lock(tx: &mut Tx, ids: &[SessionId]) -> Result<Vec<Session>> {
         Conn::Postgres(conn) => {
             sqlx::query_as(concat!(
                 "SELECT ",
-                columns!(),
+                session_columns!(),
                 " FROM sessions WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE",
             ))
             .bind(uuids)

@@ -19,10 +19,9 @@ use std::{
 use crate::{
     domain::{
         ledger::{
-            Account, AccountKind, Done, Extend, Journal, JournalKind, Operation, Owner, Post,
+            Account, AccountKind, Done, Extend, Journal, JournalKind, Once, Operation, Owner, Post,
             Refusal, Settle, Settled, Start, Transfer, settle_id,
         },
-        meter,
         session::{Session, SessionStatus},
     },
     id::{AccountId, SessionId, UserId},
@@ -52,6 +51,8 @@ struct Leaf {
     /// What it held when it came into our hands.
     held_before: Money,
     is_touched: bool,
+    /// The request that opened it.
+    once: Option<Once>,
 }
 
 /// A session that was extended or has ended.
@@ -88,7 +89,7 @@ impl Books {
     /// Takes in a session as it is, or is thought to be, in the database.
     pub fn add_session(&mut self, session: Session) {
         let held_before = session.held;
-        let leaf = Leaf { session, is_new: false, held_before, is_touched: false };
+        let leaf = Leaf { session, is_new: false, held_before, is_touched: false, once: None };
         self.sessions.insert(leaf.session.id, leaf);
     }
 
@@ -134,6 +135,12 @@ impl Books {
         self.sessions.values().filter(|leaf| leaf.is_new).map(|leaf| &leaf.session)
     }
 
+    /// Sessions that were opened by a request that is to be done once, with that.
+    pub fn requests(&self) -> impl Iterator<Item = (&Session, &Once)> {
+        let opened = self.sessions.values().filter(|leaf| leaf.is_new);
+        opened.filter_map(|leaf| Some((&leaf.session, leaf.once.as_ref()?)))
+    }
+
     /// Sessions that were extended or have ended: those from the database, or those just opened.
     pub fn touched(&self, just_opened: bool) -> impl Iterator<Item = Touched<'_>> {
         let touched = self
@@ -163,7 +170,7 @@ impl Books {
     }
 
     fn start(&mut self, start: Start) -> Result<Session, Refusal> {
-        let Start { mut session, lock_amount, min_watch } = start;
+        let Start { mut session, lock_amount, min_watch, once } = start;
         assert_eq!(session.held, Money::ZERO, "nothing is held before the start");
         if let Some(active) = self.active.get(&session.student_id) {
             return Err(Refusal::SessionActive(*active));
@@ -177,8 +184,13 @@ impl Books {
             line.account.held += session.held;
         }
         self.active.insert(session.student_id, session.id);
-        let held_before = session.held;
-        let leaf = Leaf { session: session.clone(), is_new: true, held_before, is_touched: false };
+        let leaf = Leaf {
+            session: session.clone(),
+            is_new: true,
+            held_before: session.held,
+            is_touched: false,
+            once,
+        };
         self.sessions.insert(session.id, leaf);
         Ok(session)
     }
@@ -318,10 +330,8 @@ fn hold_for(
     min_watch: Duration,
     available: Money,
 ) -> Result<Money, Refusal> {
-    let price = session.terms.price_per_minute;
     let wanted = session.terms.spending_cap.map_or(lock_amount, |cap| cap.min(lock_amount));
-    let required =
-        meter::cost(price, min_watch, Money::from_micros(i64::MAX)).max(Money::from_micros(1));
+    let required = session.terms.least_hold(min_watch);
     if wanted < required {
         return Err(Refusal::OutOfRange("it does not buy the shortest session"));
     }
@@ -421,7 +431,7 @@ mod tests {
 
     fn start(session: Session, lock_amount: &str) -> Operation {
         let lock_amount = money(lock_amount);
-        Operation::Start(Start { session, lock_amount, min_watch: MINUTE })
+        Operation::Start(Start { session, lock_amount, min_watch: MINUTE, once: None })
     }
 
     fn started(books: &mut Books, student: u128, lock_amount: &str) -> Session {

@@ -1,16 +1,52 @@
 //! What students watch: its price, and who shares in it.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de};
 
 use crate::{
     id::{CourseId, UserId},
-    money::{BasisPoints, Currency, Money},
+    money::{self, BasisPoints, Currency, Money},
     time::Timestamp,
 };
 
 /// The highest price of a minute: with it, price × watched time of a day still fits 64 bits, so
 /// the databases can check a cost by themselves.
 pub const PRICE_MAX: Money = Money::from_micros(100_000_000_000);
+
+/// The longest title of a course or a video, in characters.
+const TITLE_MAX: usize = 200;
+
+/// The longest video, in milliseconds: two days.
+const VIDEO_MAX_MS: u64 = 48 * 60 * 60 * 1_000;
+
+/// How many videos a course may have.
+pub const VIDEOS_MAX: u32 = 500;
+
+/// How many partners a course may have.
+const PARTNERS_MAX: usize = 20;
+
+/// The longest name of a partner, in characters.
+const PARTNER_NAME_MAX: usize = 100;
+
+/// The price of a minute, as a client may name it: from nothing to [`PRICE_MAX`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Price(Money);
+
+impl Price {
+    #[must_use]
+    pub const fn money(self) -> Money {
+        self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for Price {
+    fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match money::deserialize_exactly(deserializer)? {
+            price if price.is_negative() => Err(de::Error::custom("must not be below zero")),
+            price if price > PRICE_MAX => Err(de::Error::custom("is out of range")),
+            price => Ok(Self(price)),
+        }
+    }
+}
 
 /// Somebody beside teacher and platform who gets a part of each payment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,4 +87,110 @@ pub struct Course {
     pub split: Split,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
+}
+
+/// A title as it is kept: trimmed.
+pub fn parse_title(text: &str) -> Result<String, String> {
+    plain(text, TITLE_MAX)
+}
+
+/// The partners of a course as they are kept, beside a platform that gets its part first.
+pub fn parse_partners(
+    partners: Vec<Partner>,
+    platform: BasisPoints,
+) -> Result<Vec<Partner>, String> {
+    if partners.len() > PARTNERS_MAX {
+        return Err(format!("must be at most {PARTNERS_MAX}"));
+    }
+    let mut split = Split { platform, partners: Vec::with_capacity(partners.len()) };
+    for Partner { name, basis_points } in partners {
+        let name = plain(&name, PARTNER_NAME_MAX).map_err(|problem| format!("a name {problem}"))?;
+        if basis_points.points() == 0 {
+            return Err(format!("{name} gets nothing: basis_points must be above zero"));
+        }
+        split.partners.push(Partner { name, basis_points });
+    }
+    if split.is_possible() {
+        Ok(split.partners)
+    } else {
+        let left = BasisPoints::WHOLE - platform.points();
+        Err(format!("must be named once each and come to at most {left} basis points together"))
+    }
+}
+
+/// The length of a video, if there are such videos.
+pub fn parse_duration(duration_ms: u64) -> Result<u64, String> {
+    if (1..=VIDEO_MAX_MS).contains(&duration_ms) {
+        Ok(duration_ms)
+    } else {
+        Err(format!("must be between 1 and {VIDEO_MAX_MS}"))
+    }
+}
+
+/// A line of text as it is kept: trimmed.
+fn plain(text: &str, most: usize) -> Result<String, String> {
+    let text = text.trim();
+    if text.is_empty() || text.chars().count() > most || text.chars().any(char::is_control) {
+        Err(format!("must have 1 to {most} characters, none of them a control character"))
+    } else {
+        Ok(text.to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn partner(name: &str, points: u16) -> Partner {
+        Partner { name: name.into(), basis_points: BasisPoints::new(points).unwrap() }
+    }
+
+    #[test]
+    fn a_price_is_exact_and_may_be_nothing() {
+        for (json, price) in [
+            ("0", Some(0)),
+            ("\"0.00\"", Some(0)),
+            ("\"0.083333\"", Some(83_333)),
+            ("0.1", Some(100_000)),
+            ("100000", Some(PRICE_MAX.micros())),
+            ("\"100000.000001\"", None),
+            ("-0.000001", None),
+            ("0.0000001", None),
+            ("\"free\"", None),
+            ("null", None),
+        ] {
+            let read = serde_json::from_str::<Price>(json).ok();
+            assert_eq!(read.map(|read| read.money().micros()), price, "{json}");
+        }
+    }
+
+    #[test]
+    fn partners_and_platform_share_at_most_the_whole() {
+        let platform = BasisPoints::new(1_000).unwrap();
+        for (partners, fit) in [
+            (vec![], true),
+            (vec![partner("a", 9_000)], true),
+            (vec![partner("a", 9_001)], false),
+            (vec![partner("a", 4_500), partner("b", 4_500)], true),
+            (vec![partner("a", 4_500), partner("b", 4_501)], false),
+            (vec![partner("a", 1), partner(" a ", 1)], false),
+            (vec![partner("a", 0)], false),
+            (vec![partner(" ", 1)], false),
+            ((0..20).map(|nth| partner(&nth.to_string(), 1)).collect(), true),
+            ((0..21).map(|nth| partner(&nth.to_string(), 1)).collect(), false),
+        ] {
+            assert_eq!(parse_partners(partners.clone(), platform).is_ok(), fit, "{partners:?}");
+        }
+        let kept = parse_partners(vec![partner(" museum ", 1)], platform).unwrap();
+        assert_eq!(kept, [partner("museum", 1)]);
+    }
+
+    #[test]
+    fn titles_and_lengths_have_bounds() {
+        assert_eq!(parse_title("  Rust ").as_deref(), Ok("Rust"));
+        assert!(parse_title(" ").is_err() && parse_title("a\nb").is_err());
+        assert!(parse_title(&"é".repeat(200)).is_ok() && parse_title(&"é".repeat(201)).is_err());
+        assert!(parse_duration(0).is_err() && parse_duration(1).is_ok());
+        assert!(parse_duration(172_800_000).is_ok() && parse_duration(172_800_001).is_err());
+    }
 }

@@ -172,6 +172,15 @@ pub struct Start {
     pub lock_amount: Money,
     /// What the hold must buy at least.
     pub min_watch: Duration,
+    /// The student's name for the request, if it has one: there is one session for each.
+    pub once: Option<Once>,
+}
+
+/// The client's name for a request that is to be done once, and what it is bound to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Once {
+    pub key: String,
+    pub request_hash: [u8; 32],
 }
 
 /// Grow the hold of an open session.

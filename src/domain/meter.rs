@@ -55,6 +55,16 @@ pub const EXTEND_BELOW: Duration = Duration::from_secs(15);
 /// With so much left, the player is told that its balance is low.
 pub const LOW_BALANCE: [Duration; 2] = [Duration::from_secs(120), Duration::from_secs(30)];
 
+/// How long `money` lasts at `price_per_minute`. A free course lasts for ever.
+#[must_use]
+pub fn affordable(price_per_minute: Money, money: Money) -> Duration {
+    let micros = u64::try_from(money.micros()).unwrap_or_default();
+    match u64::try_from(price_per_minute.micros()) {
+        Ok(price) if price > 0 => Duration::from_millis(micros.saturating_mul(60_000) / price),
+        _ => Duration::MAX,
+    }
+}
+
 /// What `watched` costs at `price_per_minute`: rounded down, never more than `held`.
 ///
 /// Takes the whole watched time, not one tick, so rounding cannot add up over a session.

@@ -5,23 +5,29 @@
 //! * [`session`]: what a student bought, on which terms, and how it ended.
 //! * [`settlement`]: how a cost is divided.
 //! * [`meter`]: how watching becomes money.
-//! * [`progress`]: what of a video was seen.
+//! * [`checkpoint`], [`claim`]: in whose hands a session is, and what is left of lost hands.
 //! * [`stretch`]: what of a session was charged, and why the rest was not.
+//! * [`progress`]: how much of a video was watched.
+//! * [`receipt`]: a session's cost, stretch by stretch.
 //! * [`payment`]: money that comes in and goes out, and histories.
-//! * [`user`], [`course`]: people, and what they offer.
+//! * [`user`], [`course`], [`video`]: people, and what they offer.
 //! * [`audit`]: the ledger's invariants, replayed.
 
 pub mod audit;
 pub mod books;
+pub mod checkpoint;
+pub mod claim;
 pub mod course;
 pub mod ledger;
 pub mod meter;
 pub mod payment;
 pub mod progress;
+pub mod receipt;
 pub mod session;
 pub mod settlement;
 pub mod stretch;
 pub mod user;
+pub mod video;
 
 /// An enum that is one lower-case word each in SQL and JSON.
 macro_rules! word_enum {

@@ -42,13 +42,6 @@ impl Progress {
         }
     }
 
-    /// How much of the video was seen, in whole percent: 100 is all of it, and only nothing is 0.
-    #[must_use]
-    pub fn watch_percentage(&self) -> u8 {
-        let percentage = u64::from(self.coverage.count_ones()) * 100 / PARTS;
-        u8::try_from(percentage).unwrap_or(100)
-    }
-
     /// Joins what was noted of the same video elsewhere, or twice.
     pub fn merge(&mut self, other: &Self) {
         self.position_ms = self.position_ms.max(other.position_ms);
@@ -57,12 +50,45 @@ impl Progress {
     }
 }
 
-/// How much of a course of `videos` videos was seen: the mean over all of them, rounded down, but
-/// not to 0 if anything was seen.
+/// How much of a video was watched, in percent: of its 64ths, those whose bit is set. All only if
+/// all, nothing only if nothing.
 #[must_use]
-pub fn watch_percentage(progress: &[Progress], videos: usize) -> u8 {
-    let parts: u64 = progress.iter().map(|p| u64::from(p.coverage.count_ones())).sum();
-    let whole = u64::try_from(videos).unwrap_or(u64::MAX).saturating_mul(PARTS).max(1);
-    let percentage = (parts * 100 / whole).min(100).max(u64::from(parts > 0));
-    u8::try_from(percentage).unwrap_or(100)
+pub fn watch_percentage(coverage: u64) -> u8 {
+    let percent = coverage.count_ones() * 100 / 64;
+    match coverage {
+        0 => 0,
+        _ => u8::try_from(percent.max(1)).expect("a part is at most the whole"),
+    }
+}
+
+/// How much of a course of `videos` was watched, in percent: the mean over its videos.
+#[must_use]
+pub fn course_percentage(coverage: impl Iterator<Item = u64>, videos: u64) -> u8 {
+    let sum: u64 = coverage.map(|bits| u64::from(watch_percentage(bits))).sum();
+    let mean = sum.checked_div(videos).unwrap_or_default();
+    u8::try_from(mean.min(100)).expect("a mean of parts is at most the whole")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_is_all_and_a_little_is_not_nothing() {
+        for (coverage, percent) in
+            [(0, 0), (1, 1), (1 << 63, 1), (0xffff_ffff, 50), (u64::MAX >> 1, 98), (u64::MAX, 100)]
+        {
+            assert_eq!(watch_percentage(coverage), percent, "{coverage:x}");
+        }
+    }
+
+    #[test]
+    fn a_course_is_the_mean_of_its_videos() {
+        let all = u64::MAX;
+        for (coverage, videos, percent) in
+            [(vec![], 0, 0), (vec![], 3, 0), (vec![all], 3, 33), (vec![all, all], 2, 100)]
+        {
+            assert_eq!(course_percentage(coverage.into_iter(), videos), percent);
+        }
+    }
 }

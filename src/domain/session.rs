@@ -47,6 +47,18 @@ pub struct Terms {
     pub auto_extend: bool,
 }
 
+impl Terms {
+    /// What must be held at least, so that it buys `min_watch`. Nothing for a free course.
+    #[must_use]
+    pub fn least_hold(&self, min_watch: Duration) -> Money {
+        if !self.price_per_minute.is_positive() {
+            return Money::ZERO;
+        }
+        let cost = meter::cost(self.price_per_minute, min_watch, Money::from_micros(i64::MAX));
+        cost.max(Money::from_micros(1))
+    }
+}
+
 /// How a session ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ending {
@@ -126,6 +138,12 @@ impl Session {
         [Owner::Earnings(self.teacher_id), Owner::Platform]
             .into_iter()
             .chain(partners.map(|partner| Owner::Partner(partner.name.clone())))
+    }
+
+    /// What was watched, in milliseconds.
+    #[must_use]
+    pub fn watched_ms(&self) -> u64 {
+        u64::try_from(self.watched.as_millis()).expect("a session lasts less than a lifetime")
     }
 
     /// What of the hold is the student's again. Nothing while the session is open.

@@ -1,0 +1,137 @@
+//! How much of which video was watched in a session.
+
+use serde::Serialize;
+use sqlx::FromRow;
+use uuid::Uuid;
+
+use crate::{
+    db::{
+        Conn, Tx,
+        portable::{Hex, Rows, hex_array},
+        videos::{count, stored},
+    },
+    domain::video::{VideoProgress, WatchedVideo},
+    error::Result,
+    id::{SessionId, VideoId},
+};
+
+#[derive(Serialize)]
+struct ProgressRow {
+    session_id: Hex,
+    fence: i64,
+    video_id: Hex,
+    position_ms: i64,
+    watched_ms: i64,
+    coverage: i64,
+    updated_at: i64,
+}
+
+/// Both joins drop rows: of a session that has changed hands, or of a video it is not about.
+macro_rules! upsert_progress {
+    ($db:ident) => {
+        bulk!(
+            $db "1",
+            [session_id uuid, fence bigint, video_id uuid, position_ms bigint, watched_ms bigint,
+             coverage bigint, updated_at time],
+            "INSERT INTO session_video_progress AS p
+               (session_id, video_id, position_ms, watched_ms, coverage, updated_at)
+             SELECT r.session_id, r.video_id, r.position_ms, r.watched_ms, r.coverage, r.updated_at
+               FROM",
+            "JOIN sessions s ON s.id = r.session_id AND s.fence = r.fence
+             JOIN videos v ON v.id = r.video_id AND v.course_id = s.course_id
+            WHERE TRUE
+            ORDER BY r.session_id, r.video_id
+               ON CONFLICT (session_id, video_id) DO UPDATE
+              SET position_ms = excluded.position_ms,
+                  watched_ms = CASE WHEN excluded.watched_ms > p.watched_ms
+                                    THEN excluded.watched_ms ELSE p.watched_ms END,
+                  coverage = p.coverage | excluded.coverage,
+                  updated_at = excluded.updated_at"
+        )
+    };
+}
+
+/// Adds to what is known: the position is the new one, time and coverage only grow.
+///
+/// What comes under a fence that is not the session's is not written. A session may have ended.
+/// No video of a session must be named twice under one fence.
+pub async fn upsert(tx: &mut Tx, progress: &[VideoProgress]) -> Result<u64> {
+    let rows = Rows::of(progress.iter().map(|progress| ProgressRow {
+        session_id: Hex(progress.session_id.uuid()),
+        fence: progress.fence,
+        video_id: Hex(progress.video_id.uuid()),
+        position_ms: stored(progress.position_ms),
+        watched_ms: stored(progress.watched_ms),
+        coverage: progress.coverage.cast_signed(),
+        updated_at: progress.at.micros(),
+    }));
+    Ok(match tx.conn() {
+        Conn::Sqlite(conn) => {
+            let upsert = sqlx::query(upsert_progress!(sqlite));
+            upsert.bind(rows.json).execute(conn).await?.rows_affected()
+        }
+        Conn::Postgres(conn) => {
+            let upsert = sqlx::query(upsert_progress!(postgres));
+            upsert.bind(rows.json).execute(conn).await?.rows_affected()
+        }
+    })
+}
+
+#[derive(FromRow)]
+struct Row {
+    video_id: VideoId,
+    title: String,
+    duration_ms: i64,
+    position_ms: i64,
+    watched_ms: i64,
+    coverage: i64,
+}
+
+/// The videos of which something was watched in `session`, in the order of the course.
+pub async fn list(tx: &mut Tx, session: SessionId) -> Result<Vec<WatchedVideo>> {
+    let rows: Vec<Row> = on!(tx, conn => sqlx::query_as(
+        "SELECT p.video_id, v.title, v.duration_ms, p.position_ms, p.watched_ms, p.coverage
+           FROM session_video_progress p JOIN videos v ON v.id = p.video_id
+          WHERE p.session_id = $1
+          ORDER BY v.position",
+    )
+    .bind(session)
+    .fetch_all(conn)
+    .await)?;
+    Ok(rows
+        .into_iter()
+        .map(|row| WatchedVideo {
+            video_id: row.video_id,
+            title: row.title,
+            duration_ms: count(row.duration_ms),
+            position_ms: count(row.position_ms),
+            watched_ms: count(row.watched_ms),
+            coverage: row.coverage.cast_unsigned(),
+        })
+        .collect())
+}
+
+/// The coverage of each video that was begun in one of `sessions`.
+pub async fn coverage_of(tx: &mut Tx, sessions: &[SessionId]) -> Result<Vec<(SessionId, i64)>> {
+    let uuids = sessions.iter().map(|session| session.uuid());
+    Ok(match tx.conn() {
+        Conn::Sqlite(conn) => {
+            sqlx::query_as(
+                "SELECT session_id, coverage FROM session_video_progress
+                  WHERE session_id IN (SELECT unhex(value) FROM json_each($1))",
+            )
+            .bind(hex_array(uuids))
+            .fetch_all(conn)
+            .await?
+        }
+        Conn::Postgres(conn) => {
+            sqlx::query_as(
+                "SELECT session_id, coverage FROM session_video_progress
+                  WHERE session_id = ANY($1)",
+            )
+            .bind(uuids.collect::<Vec<Uuid>>())
+            .fetch_all(conn)
+            .await?
+        }
+    })
+}

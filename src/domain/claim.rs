@@ -1,0 +1,55 @@
+//! In whose hands a session is: taking it, and letting go of it.
+
+use std::time::Duration;
+
+use crate::{
+    domain::{
+        session::{Session, SessionStatus},
+        stretch::Stretch,
+    },
+    id::{LoginId, NodeId, SessionId},
+};
+
+/// A node takes a session into its hands, with what is known to have been watched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    pub session_id: SessionId,
+    /// The fence it was seen under. If another has claimed it since, this claim is refused.
+    pub fence: i64,
+    /// The sign-in its player came with; `None` leaves it as it is.
+    pub login_id: Option<LoginId>,
+    pub watched: Duration,
+    pub stretches: Vec<Stretch>,
+}
+
+/// A node lets go of a session that it has under `fence`: any other may take it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Park {
+    pub session_id: SessionId,
+    pub fence: i64,
+    pub watched: Duration,
+    pub stretches: Vec<Stretch>,
+}
+
+impl Claim {
+    /// Whether `session` is still as it was seen.
+    #[must_use]
+    pub fn fits(&self, session: &Session) -> bool {
+        session.id == self.session_id
+            && session.status == SessionStatus::Active
+            && session.fence == self.fence
+    }
+
+    /// `session` as it is once `node` has claimed it.
+    #[must_use]
+    pub fn apply(&self, session: Session, node: NodeId) -> Session {
+        Session {
+            fence: self.fence + 1,
+            node_id: Some(node),
+            login_id: self.login_id.or(session.login_id),
+            watched: self.watched,
+            stretches: self.stretches.clone(),
+            ..session
+        }
+    }
+}
