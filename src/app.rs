@@ -1,8 +1,9 @@
 //! What every part of a running Murph shares.
 
 use std::{
+    net::SocketAddr,
     ops::Deref,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, OnceLock},
 };
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -17,6 +18,8 @@ use crate::{
     id::NodeId,
     limits::Limits,
     service::{
+        claims::Claims,
+        errands::Errands,
         idempotency::Running,
         identity::{Keys, Passwords},
         writer::Writer,
@@ -43,7 +46,12 @@ pub struct State {
     /// Requests with an `Idempotency-Key` that are under way on this node.
     pub running: Running,
     pub writer: Writer,
+    pub claims: Claims,
     pub bus: Bus,
+    /// What other nodes were asked.
+    pub errands: Errands,
+    /// Where this Murph listens, as soon as it does.
+    address: OnceLock<SocketAddr>,
     /// What the bus has for this node, until somebody takes it to listen.
     inbox: Mutex<Option<Inbox>>,
     /// Everything that runs beside the requests; a graceful stop waits for it.
@@ -70,9 +78,12 @@ impl App {
         let (writer, workers) = Writer::new(&db, &clock, &metrics, &config);
         let node_id = NodeId::new(clock.now());
         let (bus, inbox) = Bus::start(node_id);
+        let (claims, clerk) = Claims::new(&db, node_id, &config);
         let app = Self(Arc::new(State {
             node_id,
             bus,
+            errands: Errands::default(),
+            address: OnceLock::new(),
             inbox: Mutex::new(Some(inbox)),
             limits: Limits::new(&config.auth),
             passwords: Passwords::new(config.auth.password_hashers),
@@ -87,7 +98,9 @@ impl App {
             metrics,
             keys,
             writer,
+            claims,
         }));
+        app.tasks.spawn(clerk.run(app.finish.clone(), app.stop.clone()));
         for worker in workers {
             app.tasks.spawn(worker.run(app.finish.clone(), app.stop.clone()));
         }
@@ -102,6 +115,24 @@ impl App {
     pub fn listen(&self) -> Inbox {
         let inbox = self.inbox.lock().expect("nobody panics while holding it").take();
         inbox.expect("the bus has one listener")
+    }
+
+    /// Cancelled when nothing is left to be done.
+    #[must_use]
+    pub fn finishing(&self) -> CancellationToken {
+        self.finish.clone()
+    }
+
+    /// Says where this Murph listens. The first word counts.
+    pub fn set_address(&self, address: SocketAddr) {
+        let _ = self.address.set(address);
+    }
+
+    /// What links to this Murph begin with, without a slash at the end.
+    #[must_use]
+    pub fn public_url(&self) -> String {
+        let server = &self.config.server;
+        server.public_url(self.address.get().copied().unwrap_or(server.listen))
     }
 
     /// Ends what runs beside the requests, the writer last, and closes the database.

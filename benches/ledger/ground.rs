@@ -96,7 +96,8 @@ impl Ground {
 
     pub(crate) async fn start(&self, seat: Seat) -> Session {
         let session = self.session(seat);
-        let start = Start { session, lock_amount: HELD, min_watch: Duration::from_mins(1) };
+        let start =
+            Start { session, lock_amount: HELD, min_watch: Duration::from_mins(1), once: None };
         match self.app.writer.submit(Operation::Start(start)).await.expect("a start succeeds") {
             Done::Started(session) => session,
             other => panic!("a start came to {other:?}"),

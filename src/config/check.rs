@@ -171,6 +171,7 @@ fn check_live(live: &Live, node: &Node, problems: &mut Problems) {
     within("live.pong_ms", live.pong_ms, TIMEOUT_MS, problems);
     within("live.slow_reader_ms", live.slow_reader_ms, TIMEOUT_MS, problems);
     within("node.lease_ms", node.lease_ms, 500..=600_000, problems);
+    within("node.answer_ms", node.answer_ms, 1..=10_000, problems);
 }
 
 /// What is handy on a developer's machine and gives money or accounts away elsewhere.

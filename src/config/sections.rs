@@ -344,9 +344,16 @@ pub struct Node {
     pub name: String,
     /// How long it counts as alive without a word from it.
     pub lease_ms: u64,
+    /// How long another node is waited for.
+    pub answer_ms: u64,
 }
 
 impl Node {
+    #[must_use]
+    pub fn answer(&self) -> Duration {
+        Duration::from_millis(self.answer_ms)
+    }
+
     #[must_use]
     pub fn lease(&self) -> Duration {
         Duration::from_millis(self.lease_ms)

@@ -34,6 +34,7 @@ codes! {
     BODY_TOO_LARGE          "body_too_large"          PAYLOAD_TOO_LARGE      "The body is too large"
     UNSUPPORTED_MEDIA_TYPE  "unsupported_media_type"  UNSUPPORTED_MEDIA_TYPE "The body has to be JSON"
     NOT_FOUND               "not_found"               NOT_FOUND              "There is no such thing"
+    UPGRADE_REQUIRED        "upgrade_required"        UPGRADE_REQUIRED       "This is a WebSocket"
     METHOD_NOT_ALLOWED      "method_not_allowed"      METHOD_NOT_ALLOWED     "The method does not fit the path"
     INVALID                 "invalid"                 UNPROCESSABLE_ENTITY   "A value does not fit"
 
@@ -49,6 +50,7 @@ codes! {
     WALLET_NOT_CONNECTED    "wallet_not_connected"    CONFLICT               "There is no wallet in this currency"
     SESSION_ACTIVE          "session_active"          CONFLICT               "Another session is active"
     SESSION_ENDED           "session_ended"           CONFLICT               "The session has ended"
+    SESSION_NOT_ENDED       "session_not_ended"       CONFLICT               "The session has not ended"
     SESSION_MOVED           "session_moved"           CONFLICT               "The session is metered elsewhere"
     OUT_OF_RANGE            "out_of_range"            UNPROCESSABLE_ENTITY   "The amount does not fit"
     NO_GATEWAY              "no_gateway"              CONFLICT               "There is no payment gateway"

@@ -14,12 +14,15 @@ pub mod admin;
 mod answer;
 pub mod auth;
 pub mod codes;
+pub mod courses;
 pub mod error;
 pub mod extract;
 mod health;
 mod observe;
 mod page;
 pub mod payments;
+pub mod sessions;
+pub mod socket;
 pub mod users;
 
 use std::{any::Any, time::Duration};
@@ -40,7 +43,7 @@ use tower_http::{
 use tracing::{error, warn};
 
 use self::error::Problem;
-use crate::{app::App, config};
+use crate::{app::App, config, live::Live};
 
 /// In front of every path that is part of the API.
 pub const PREFIX: &str = "/api/v1";
@@ -60,15 +63,18 @@ const JWKS_CACHE_CONTROL: &str = "public, max-age=300";
 pub struct AmbiguousLength;
 
 /// Everything Murph answers over HTTP.
-pub fn router(app: App) -> Router {
+pub fn router(app: App, live: Live) -> Router {
     let api = Router::new()
         .merge(auth::routes())
         .merge(users::routes())
+        .merge(courses::routes())
+        .merge(sessions::routes())
         .merge(payments::routes())
         .merge(admin::routes());
     let routes = Router::new()
         .nest(PREFIX, api)
         .merge(health::routes())
+        .merge(socket::routes(live))
         .route("/.well-known/jwks.json", get(jwks));
     let routes = with_layers(routes, &app).with_state(app);
     // A layer of the router itself would come after routing, too late to change the path.

@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     app::App,
     db::{self, Tx},
+    domain::ledger::Once,
     error::{Error, Result},
     id::UserId,
     time::Timestamp,
@@ -74,6 +75,12 @@ impl Request {
         let hash = Sha256::new().chain_update(operation).chain_update([0]).chain_update(body);
         Self { user, key, hash: hash.finalize().into() }
     }
+
+    /// For the ledger's writer, which keeps the key in a transaction of its own.
+    #[must_use]
+    pub fn into_once(self) -> Option<Once> {
+        Some(Once { key: self.key?, request_hash: self.hash })
+    }
 }
 
 /// Opens the transaction the work belongs in, unless the work was done before.
@@ -95,6 +102,24 @@ pub async fn begin(app: &App, request: Request, now: Timestamp) -> Result<Begun>
         }
     }
     Ok(Begun::Work(tx, Claim { user, key: Some(key), _under_way: Some(under_way) }))
+}
+
+/// What was kept of the answer, if the same request was done before.
+pub async fn find(app: &App, user: UserId, once: &Once, now: Timestamp) -> Result<Option<String>> {
+    let found = db::idempotency::find(&mut app.db.read().await?, user, &once.key).await?;
+    match found {
+        None => Ok(None),
+        Some(kept) if now.since(kept.created_at) > KEPT_FOR => {
+            let mut tx = app.db.begin().await?;
+            // Unless it was taken anew meanwhile.
+            let before = now - KEPT_FOR;
+            db::idempotency::delete_if_older(&mut tx, user, &once.key, before).await?;
+            tx.commit().await?;
+            Ok(None)
+        }
+        Some(kept) if kept.request_hash != once.request_hash => Err(Error::IdempotencyKeyReused),
+        Some(kept) => kept_answer(kept).map(|answer| Some(answer.body)),
+    }
 }
 
 fn kept_answer(kept: db::idempotency::Kept) -> Result<Answer> {

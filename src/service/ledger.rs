@@ -45,7 +45,8 @@ pub async fn apply(
     now: Timestamp,
 ) -> Result<Option<Outcomes>> {
     let mut books = load(tx, operations, sessions).await?;
-    let outcomes = decide(&mut books, operations)?;
+    let mut outcomes = decide(&mut books, operations)?;
+    name_what_holds_the_funds(tx, operations, &mut outcomes).await?;
     // What is written shows whether it was as seen; a refusal writes nothing.
     let is_refused =
         |(operation, outcome)| session_of(operation).is_some() && Result::is_err(outcome);
@@ -67,6 +68,38 @@ pub async fn post(tx: &mut Tx, post: Post, now: Timestamp) -> Result<()> {
         }
     }
     Err(Error::Busy)
+}
+
+/// Tells a student who has too little because of a session that was opened in this very moment
+/// that there is that session.
+///
+/// Whoever waited for a wallet on PostgreSQL sees it as it is now, with the other session's hold,
+/// but everything else as it was when the waiting began, without that session. Both is refused,
+/// so it changes nothing but the reason; and hardly anybody is refused, so it hardly ever asks.
+async fn name_what_holds_the_funds(
+    tx: &mut Tx,
+    operations: &[Operation],
+    outcomes: &mut Outcomes,
+) -> Result<()> {
+    let is_short =
+        |outcome: &Result<Done, Refusal>| matches!(outcome, Err(Refusal::InsufficientFunds { .. }));
+    let starter = |operation: &Operation| match operation {
+        Operation::Start(start) => Some(start.session.student_id),
+        _ => None,
+    };
+    let short = operations.iter().zip(&*outcomes).filter(|(_, outcome)| is_short(outcome));
+    let short: Vec<UserId> = short.filter_map(|(operation, _)| starter(operation)).collect();
+    if short.is_empty() {
+        return Ok(());
+    }
+    let active = db::sessions::list_active(tx, &short).await?;
+    for (operation, outcome) in operations.iter().zip(outcomes) {
+        let Some(student) = starter(operation).filter(|_| is_short(outcome)) else { continue };
+        if let Some((_, session)) = active.iter().find(|(of, _)| *of == student) {
+            *outcome = Err(Refusal::SessionActive(*session));
+        }
+    }
+    Ok(())
 }
 
 /// A broken invariant, which panics, costs the operation and not the server: the caller's

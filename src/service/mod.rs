@@ -5,9 +5,15 @@
 //! money has its own. Both end in [`ledger::apply`].
 
 pub mod check;
+pub mod claims;
+pub mod courses;
+pub mod errands;
 pub mod idempotency;
 pub mod identity;
 pub mod ledger;
+pub mod nodes;
 pub mod payments;
+pub mod receipts;
 pub mod sessions;
+pub mod tickets;
 pub mod writer;

@@ -4,6 +4,7 @@ use tracing::info;
 
 use crate::{
     app::App,
+    bus::{Notice, To},
     db::{self, Tx},
     domain::{
         ledger::{Account, Journal, JournalKind, Owner, Post, Transfer, payout_id, top_up_id},
@@ -99,6 +100,10 @@ pub async fn top_up(
     let journal_id = (top_up.status == PaymentStatus::Completed).then_some(journal.id.as_str());
     db::payments::insert_top_up(&mut tx, &top_up, journal_id).await?;
     let answer = claim.finish(tx, 201, &top_up).await?;
+    if top_up.status == PaymentStatus::Completed {
+        // A session that has used up its hold goes on.
+        app.bus.publish(To::All, Notice::Credited { user_id: student.id });
+    }
     info!(
         user.id = %student.id, amount = %top_up.amount, %currency, top_up.id = %top_up.id,
         journal.id, "topped up the wallet of {}", student.id

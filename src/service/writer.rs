@@ -190,7 +190,7 @@ impl Worker {
         operations: &[Operation],
         sessions: Sessions,
     ) -> Result<Option<Outcomes>> {
-        let mut tx = self.db.begin_ledger().await?;
+        let mut tx = self.db.begin_reserved().await?;
         let outcomes = ledger::apply(&mut tx, operations, sessions, self.clock.now()).await?;
         if outcomes.is_some() {
             tx.commit().await?;

@@ -26,7 +26,7 @@ impl FromRequestParts<App> for Caller {
 }
 
 /// The token of the one `Authorization` header. Never from the query: addresses get logged.
-fn bearer_token(headers: &HeaderMap) -> Result<&str> {
+pub fn bearer_token(headers: &HeaderMap) -> Result<&str> {
     const UNREADABLE: Error = Error::Unauthenticated("send one Authorization: Bearer header");
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let value = values.next().ok_or(Error::Unauthenticated("an access token is needed"))?;

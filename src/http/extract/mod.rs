@@ -12,7 +12,7 @@ mod json;
 mod params;
 
 pub use self::{
-    caller::{Admin, Caller, Student, Teacher},
+    caller::{Admin, Caller, Student, Teacher, bearer_token},
     client::{ClientAddr, IdempotencyKey},
     json::Json,
     params::{Path, Query},

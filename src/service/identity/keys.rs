@@ -2,8 +2,8 @@
 //!
 //! The secret is configured; or made on the first start and kept, in the data directory with
 //! SQLite, in the database with PostgreSQL, where all nodes find it. From it follow the key that
-//! signs access tokens (Ed25519) and the one that chains refresh tokens, so there is one thing to
-//! keep, to share between nodes and to change.
+//! signs access tokens (Ed25519), the one that chains refresh tokens and the one that signs tickets
+//! (HMAC), so there is one thing to keep, to share between nodes and to change.
 
 use std::{
     fs,
@@ -42,6 +42,8 @@ pub struct Keys {
     /// The signing key's public half first, then those of secrets that were replaced.
     pub(super) checking: Vec<PublicKey>,
     refresh: Vec<u8>,
+    /// Of the secret first, then of those that were replaced.
+    tickets: Vec<Vec<u8>>,
 }
 
 pub(super) struct PublicKey {
@@ -69,16 +71,22 @@ impl Keys {
         Self::derive(&secret, replaced)
     }
 
-    fn derive<'a>(secret: &str, replaced: impl Iterator<Item = &'a str>) -> Result<Self> {
+    pub(in crate::service) fn derive<'a>(
+        secret: &str,
+        replaced: impl Iterator<Item = &'a str>,
+    ) -> Result<Self> {
         let seed = derive(secret.as_bytes(), "murph access tokens 1");
         let mut checking = vec![PublicKey::of(&seed)?];
+        let mut tickets = vec![derive(secret.as_bytes(), "murph tickets 1")];
         for secret in replaced {
+            tickets.push(derive(secret.as_bytes(), "murph tickets 1"));
             checking.push(PublicKey::of(&derive(secret.as_bytes(), "murph access tokens 1"))?);
         }
         Ok(Self {
             signing: EncodingKey::from_ed_der(&[&PKCS8_PREFIX[..], &seed].concat()),
             checking,
             refresh: derive(secret.as_bytes(), "murph refresh tokens 1"),
+            tickets,
         })
     }
 
@@ -86,6 +94,16 @@ impl Keys {
     /// So an answer that was lost can be given again without keeping any token.
     pub(super) fn successor(&self, token: &str) -> String {
         URL_SAFE_NO_PAD.encode(derive(&self.refresh, token))
+    }
+
+    pub(in crate::service) fn sign_ticket(&self, payload: &[u8]) -> Vec<u8> {
+        mac(&self.tickets[0], payload).finalize().into_bytes().to_vec()
+    }
+
+    /// Whether this Murph, or one with a secret that was replaced, has signed `payload`. Takes the
+    /// same time wherever the first wrong byte is.
+    pub(in crate::service) fn has_signed_ticket(&self, payload: &[u8], signature: &[u8]) -> bool {
+        self.tickets.iter().any(|key| mac(key, payload).verify_slice(signature).is_ok())
     }
 
     /// The public keys, as `/.well-known/jwks.json` shows them.
@@ -112,9 +130,13 @@ impl PublicKey {
 }
 
 fn derive(secret: &[u8], label: &str) -> Vec<u8> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret).expect("HMAC takes any key");
-    mac.update(label.as_bytes());
-    mac.finalize().into_bytes().to_vec()
+    mac(secret, label.as_bytes()).finalize().into_bytes().to_vec()
+}
+
+fn mac(key: &[u8], text: &[u8]) -> Hmac<Sha256> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes any key");
+    mac.update(text);
+    mac
 }
 
 /// 256 random bits as text.

@@ -21,6 +21,7 @@ pub use self::{
 };
 use crate::{
     app::App,
+    bus::{Notice, To},
     db::{self, Tx, logins::NewLogin},
     domain::user::{LoginEnd, Role, User, UserStatus},
     error::{Error, OrLog, Result},
@@ -161,6 +162,7 @@ pub async fn refresh(app: &App, token: &str, now: Timestamp) -> Result<(User, To
     } else if !may_repeat(app, &mut tx, &found, &successor_hash, now).await? {
         db::logins::end(&mut tx, found.login_id, LoginEnd::TokenReused, now).await?;
         tx.commit().await?;
+        tell_signed_out(app, user.id);
         warn!(user.id = %user.id, login.id = %found.login_id, "a refresh token was used twice");
         return Err(REFUSED);
     }
@@ -188,8 +190,14 @@ pub async fn log_out(app: &App, caller: &Caller, now: Timestamp) -> Result<()> {
     let mut tx = app.db.begin().await?;
     db::logins::end(&mut tx, caller.login_id, LoginEnd::LoggedOut, now).await?;
     tx.commit().await?;
+    tell_signed_out(app, caller.user.id);
     info!(user.id = %caller.user.id, login.id = %caller.login_id, "signed out {}", caller.user.id);
     Ok(())
+}
+
+/// Has every node look which sessions of `user_id` are of a sign-in that has ended.
+fn tell_signed_out(app: &App, user_id: UserId) {
+    app.bus.publish(To::All, Notice::SignedOut { user_id });
 }
 
 /// Whose access token this is, if the sign-in it comes from still stands.

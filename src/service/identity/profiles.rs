@@ -9,7 +9,7 @@ use crate::{
     domain::user::{LoginEnd, Role, User, UserStatus},
     error::{Error, Result},
     id::UserId,
-    service::identity::{Caller, Registration},
+    service::identity::{Caller, Registration, tell_signed_out},
     time::Timestamp,
 };
 
@@ -97,6 +97,7 @@ pub async fn change_password(
     let except = Some(caller.login_id);
     db::logins::end_all(&mut tx, user.id, except, LoginEnd::PasswordChanged, now).await?;
     tx.commit().await?;
+    tell_signed_out(app, user.id);
     info!(user.id = %user.id, "changed the password of {}", user.id);
     Ok(())
 }
@@ -126,6 +127,9 @@ pub async fn update_by_admin(
         db::logins::end_all(&mut tx, id, None, LoginEnd::EndedByAdmin, now).await?;
     }
     tx.commit().await?;
+    if user.status != UserStatus::Active {
+        tell_signed_out(app, id);
+    }
     info!(user.id = %id, admin.id = %admin.user.id, role = %user.role, status = %user.status,
         "an admin changed account {id}");
     Ok(user)

@@ -147,7 +147,12 @@ impl Play {
             Step::Start { student: nth, course, lock, cap } => {
                 let mut session = draft(student(nth), &self.courses[course % COURSES]);
                 session.terms.spending_cap = cap.map(micros);
-                Operation::Start(Start { session, lock_amount: micros(lock), min_watch: MINUTE })
+                Operation::Start(Start {
+                    session,
+                    lock_amount: micros(lock),
+                    min_watch: MINUTE,
+                    once: None,
+                })
             }
             Step::Extend { session: nth, amount, or_less, as_started } => {
                 let session = session(nth, as_started)?;

@@ -1,0 +1,286 @@
+//! `/api/v1/sessions`: open, look at and end metered sessions.
+
+use axum::{
+    Router,
+    extract::State,
+    http::{HeaderName, HeaderValue, StatusCode},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::{
+    app::App,
+    db::{
+        self,
+        seen::{Filter, Of, Position, Seen},
+    },
+    domain::{
+        progress::course_percentage,
+        session::{EndReason, Session, SessionStatus},
+        user::Role,
+    },
+    error::{Error, Result},
+    http::{
+        extract::{Caller, IdempotencyKey, Json, Path, Query, Student},
+        page::{self, Page},
+    },
+    id::{CourseId, SessionId, UserId},
+    money::{Amount, Currency, Money},
+    service::{
+        idempotency::Request,
+        receipts::{self, Receipt},
+        sessions::{self, StartRequest, Started},
+        tickets,
+    },
+    time::Timestamp,
+};
+
+/// Says that a request was done before.
+const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+pub fn routes() -> Router<App> {
+    Router::new()
+        .route("/sessions", get(list))
+        .route("/sessions/start", post(start))
+        .route("/sessions/active", get(active))
+        .route("/sessions/{session_id}", get(show))
+        .route("/sessions/{session_id}/ticket", post(ticket))
+        .route("/sessions/{session_id}/end", post(end))
+        .route("/sessions/{session_id}/receipt", get(receipt))
+}
+
+/// A session, as everybody sees it who may see it.
+#[derive(Serialize)]
+struct SessionView {
+    id: SessionId,
+    student_id: UserId,
+    course_id: CourseId,
+    course_title: String,
+    teacher_id: UserId,
+    status: SessionStatus,
+    phase: &'static str,
+    price_per_minute: Money,
+    currency: Currency,
+    held: Money,
+    watched_ms: u64,
+    cost: Money,
+    refund: Money,
+    spending_cap: Option<Money>,
+    auto_extend: bool,
+    started_at: Timestamp,
+    ended_at: Option<Timestamp>,
+    end_reason: Option<EndReason>,
+    /// Of the whole course.
+    watch_percentage: u8,
+}
+
+impl From<Seen> for SessionView {
+    fn from(seen: Seen) -> Self {
+        let Seen { session, course_title, videos, coverage } = seen;
+        let coverage = coverage.into_iter().map(i64::cast_unsigned);
+        Self {
+            id: session.id,
+            student_id: session.student_id,
+            course_id: session.course_id,
+            course_title,
+            teacher_id: session.teacher_id,
+            status: session.status,
+            phase: phase(&session),
+            price_per_minute: session.terms.price_per_minute,
+            currency: session.terms.currency,
+            held: session.held,
+            watched_ms: session.watched_ms(),
+            cost: session.cost,
+            refund: session.refund(),
+            spending_cap: session.terms.spending_cap,
+            auto_extend: session.terms.auto_extend,
+            started_at: session.started_at,
+            ended_at: session.ending.map(|ending| ending.at),
+            end_reason: session.ending.map(|ending| ending.reason),
+            watch_percentage: course_percentage(coverage, videos.cast_unsigned()),
+        }
+    }
+}
+
+/// What is going on in a session. Whether it is playing just now, only its meter knows.
+fn phase(session: &Session) -> &'static str {
+    match session.status {
+        SessionStatus::Active => "active",
+        SessionStatus::Completed | SessionStatus::Cancelled => "settled",
+    }
+}
+
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct StartBody {
+    course_id: CourseId,
+    /// What to hold instead of the configured amount.
+    lock_amount: Option<Amount>,
+    /// The most the session may cost.
+    spending_cap: Option<Amount>,
+    #[serde(default = "yes")]
+    auto_extend: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[derive(Serialize)]
+struct StartView {
+    session: SessionView,
+    /// Where the player connects.
+    ws_url: String,
+    /// What it comes with; nothing if the session has ended by now.
+    ticket: Option<String>,
+}
+
+/// Hold funds and open a session.
+///
+/// Sent again with the same `Idempotency-Key`, the answer is the session as it is now and a new
+/// ticket, not the first answer byte for byte: the first ticket would be worthless after half a
+/// minute, and the retry of a lost answer is just when it is needed.
+async fn start(
+    State(app): State<App>,
+    Student(student): Student,
+    IdempotencyKey(key): IdempotencyKey,
+    Json(body): Json<StartBody>,
+) -> Result<Response> {
+    let once = Request::new(student.user.id, key, "start", &body).into_once();
+    let request = StartRequest {
+        course_id: body.course_id,
+        lock_amount: body.lock_amount,
+        spending_cap: body.spending_cap,
+        auto_extend: body.auto_extend,
+        login_id: Some(student.login_id),
+    };
+    let now = app.clock.now();
+    let Started { session, is_replayed } =
+        sessions::start_once(&app, &student.user, &request, once, now).await?;
+    let seen = db::seen::find(&mut app.db.read().await?, session.id).await?;
+    let seen = seen.ok_or(Error::NotFound("session"))?;
+    let is_active = seen.session.status == SessionStatus::Active;
+    let ticket = is_active.then(|| tickets::issue(&app, &seen.session, student.login_id, now));
+    let ws_url = ws_url(&app, seen.session.id);
+    let view = StartView { session: seen.into(), ws_url, ticket };
+    let mut response = (StatusCode::CREATED, Json(view)).into_response();
+    if is_replayed {
+        response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+    }
+    Ok(response)
+}
+
+/// Where the player of a session connects: this Murph, over a WebSocket.
+fn ws_url(app: &App, id: SessionId) -> String {
+    let url = app.public_url();
+    // `https` becomes `wss`.
+    let (_, rest) = url.split_at_checked("http".len()).unwrap_or_default();
+    format!("ws{rest}/ws/session/{id}")
+}
+
+#[derive(Serialize)]
+struct TicketView {
+    ticket: String,
+    ws_url: String,
+    expires_in_seconds: u64,
+}
+
+/// A new ticket for one's own session, to connect or to come back.
+async fn ticket(
+    State(app): State<App>,
+    Student(student): Student,
+    Path(id): Path<SessionId>,
+) -> Result<(StatusCode, Json<TicketView>)> {
+    let session = sessions::find_own(&app, student.user.id, id).await?;
+    if session.status != SessionStatus::Active {
+        return Err(Error::SessionEnded);
+    }
+    let view = TicketView {
+        ticket: tickets::issue(&app, &session, student.login_id, app.clock.now()),
+        ws_url: ws_url(&app, id),
+        expires_in_seconds: tickets::LIFETIME.as_secs(),
+    };
+    Ok((StatusCode::CREATED, Json(view)))
+}
+
+/// End a session and get its receipt. Ended again, it gives the same receipt.
+async fn end(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<SessionId>,
+) -> Result<Json<Receipt>> {
+    let settled = sessions::end(&app, &caller, id, app.clock.now()).await?;
+    Ok(Json(receipts::of(&app, &settled.session).await?))
+}
+
+/// The session one has open.
+async fn active(State(app): State<App>, Student(student): Student) -> Result<Json<SessionView>> {
+    let seen = db::seen::find_active(&mut app.db.read().await?, student.user.id).await?;
+    Ok(Json(seen.ok_or(Error::NotFound("active session"))?.into()))
+}
+
+/// A session one has, teaches, or watches over.
+async fn show(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<SessionId>,
+) -> Result<Json<SessionView>> {
+    Ok(Json(sessions::find_seen(&app, &caller.user, id).await?.into()))
+}
+
+/// What a session cost, and why.
+async fn receipt(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<SessionId>,
+) -> Result<Json<Receipt>> {
+    let seen = sessions::find_seen(&app, &caller.user, id).await?;
+    Ok(Json(receipts::of(&app, &seen.session).await?))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ListQuery {
+    status: Option<SessionStatus>,
+    course_id: Option<CourseId>,
+    limit: Option<u32>,
+    cursor: Option<String>,
+}
+
+/// A student's own sessions, or those on a teacher's courses; newest first.
+async fn list(
+    State(app): State<App>,
+    caller: Caller,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<Page<SessionView>>> {
+    let of = match caller.user.role {
+        Role::Student => Of::Student(caller.user.id),
+        Role::Teacher => Of::Teacher(caller.user.id),
+        Role::Admin => return Err(Error::Forbidden("this is for students and teachers")),
+    };
+    let limit = page::limit(query.limit)?;
+    let after = match query.cursor {
+        Some(cursor) => read_position(&cursor)?,
+        None => Position { started_at: Timestamp::END, id: SessionId::from_uuid(Uuid::max()) },
+    };
+    let filter = Filter { of, status: query.status, course_id: query.course_id, after };
+    let one_more = i64::try_from(limit + 1).expect("a page is small");
+    let found = db::seen::list(&mut app.db.read().await?, &filter, one_more).await?;
+    Ok(Json(Page::new(found, limit, cursor_at)))
+}
+
+fn cursor_at(seen: &Seen) -> String {
+    format!("{}|{}", seen.session.started_at.micros(), seen.session.id)
+}
+
+fn read_position(cursor: &str) -> Result<Position> {
+    let text = page::read_cursor(cursor)?;
+    let position = text.split_once('|').and_then(|(micros, id)| {
+        let started_at = Timestamp::from_micros(micros.parse().ok()?)?;
+        let is_known = (Timestamp::EPOCH..=Timestamp::END).contains(&started_at);
+        Some(Position { started_at, id: id.parse().ok()? }).filter(|_| is_known)
+    });
+    position.ok_or_else(|| Error::invalid("cursor", "is not one that a list gave"))
+}
