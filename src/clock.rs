@@ -47,6 +47,17 @@ impl Clock {
         }
     }
 
+    /// How often to do what is due every `period`. A manual clock may be moved at any moment, and
+    /// whoever moved it waits for what comes of it.
+    #[must_use]
+    pub fn cadence(&self, period: Duration) -> Duration {
+        const BY_HAND: Duration = Duration::from_millis(50);
+        match self {
+            Self::System => period,
+            Self::Manual(_) => period.min(BY_HAND),
+        }
+    }
+
     /// Moves a manual clock on.
     ///
     /// # Panics

@@ -29,6 +29,7 @@ pub mod http;
 pub mod id;
 pub mod jobs;
 pub mod limits;
+pub mod live;
 pub mod money;
 pub mod server;
 pub mod service;

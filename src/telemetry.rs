@@ -67,6 +67,10 @@ const SECONDS: [f64; 14] =
 /// Operations in one commit.
 const BATCH_SIZES: [f64; 11] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0];
 
+/// What is watched in one session, in seconds: from a look to a whole evening.
+const WATCHED_SECONDS: [f64; 9] =
+    [10.0, 60.0, 180.0, 600.0, 1_200.0, 2_400.0, 3_600.0, 7_200.0, 14_400.0];
+
 /// The methods counted by name. A client may send any word as one.
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
@@ -84,6 +88,13 @@ struct Inner {
     ledger_batch_size: Histogram,
     ledger_operations: Family<OperationLabels, Counter>,
     ledger_queue: Gauge,
+    sessions: Gauge,
+    sockets: Gauge,
+    ticks: Counter,
+    tick_lag: Histogram,
+    checkpoint: Histogram,
+    settlements: Family<SettlementLabels, Counter>,
+    session_watched: Histogram,
     database_connections: Family<PoolLabels, Gauge>,
 }
 
@@ -104,6 +115,12 @@ struct RouteLabels {
 struct OperationLabels {
     operation: &'static str,
     result: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SettlementLabels {
+    status: &'static str,
+    reason: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -155,6 +172,13 @@ impl Metrics {
             ledger_batch_size: Histogram::new(BATCH_SIZES),
             ledger_operations: Family::default(),
             ledger_queue: Gauge::default(),
+            sessions: Gauge::default(),
+            sockets: Gauge::default(),
+            ticks: Counter::default(),
+            tick_lag: seconds(),
+            checkpoint: seconds(),
+            settlements: Family::default(),
+            session_watched: Histogram::new(WATCHED_SECONDS),
             database_connections: Family::default(),
         };
         inner.register();
@@ -203,6 +227,33 @@ impl Metrics {
     /// How many operations wait for the ledger's writer.
     pub fn set_ledger_queue(&self, waiting: usize) {
         self.0.ledger_queue.set(whole(waiting));
+    }
+
+    /// How many sessions are metered here, and how many sockets are open.
+    pub fn set_live(&self, sessions: usize, sockets: u32) {
+        self.0.sessions.set(whole(sessions));
+        self.0.sockets.set(i64::from(sockets));
+    }
+
+    /// One turn of the wheel, which came so much after it was due.
+    pub fn record_tick_lag(&self, lag: Duration) {
+        self.0.tick_lag.observe(lag.as_secs_f64());
+    }
+
+    /// Ticks that players were sent.
+    pub fn record_ticks(&self, count: u64) {
+        self.0.ticks.inc_by(count);
+    }
+
+    /// One commit of packed readings.
+    pub fn record_checkpoint(&self, duration: Duration) {
+        self.0.checkpoint.observe(duration.as_secs_f64());
+    }
+
+    /// A session was settled.
+    pub fn record_settlement(&self, status: &'static str, reason: &'static str, watched: Duration) {
+        self.0.settlements.get_or_create(&SettlementLabels { status, reason }).inc();
+        self.0.session_watched.observe(watched.as_secs_f64());
     }
 
     /// How many connections a pool has, and how many of them nobody uses.
@@ -259,6 +310,32 @@ impl Inner {
             "ledger_queue",
             "Operations waiting for the writer now",
             self.ledger_queue.clone(),
+        );
+        registry.register("sessions_active", "Sessions metered here now", self.sessions.clone());
+        registry.register("sockets", "Sockets open now", self.sockets.clone());
+        registry.register("ticks", "Ticks that players were sent", self.ticks.clone());
+        registry.register_with_unit(
+            "tick_lag",
+            "How much later than due a turn of the wheel came",
+            Unit::Seconds,
+            self.tick_lag.clone(),
+        );
+        registry.register_with_unit(
+            "checkpoint",
+            "Writing what live sessions have watched",
+            Unit::Seconds,
+            self.checkpoint.clone(),
+        );
+        registry.register(
+            "settlements",
+            "Sessions settled, by how they ended",
+            self.settlements.clone(),
+        );
+        registry.register_with_unit(
+            "session_watched",
+            "What was watched in a session",
+            Unit::Seconds,
+            self.session_watched.clone(),
         );
         registry.register(
             "database_connections",

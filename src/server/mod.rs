@@ -28,7 +28,7 @@ use axum::{
     extract::{ConnectInfo, Request},
     response::Response,
 };
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn, upgrade::Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -44,6 +44,7 @@ use crate::{
     error::{Error, Result},
     http::{self, AmbiguousLength},
     jobs,
+    live::{Live, TakeOver, Wire},
 };
 
 /// The longest head of a request, its line and headers; longer ones are answered with 431.
@@ -56,8 +57,12 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Serves `app` until `stop`, or until a part of it dies that it cannot do without: that is the
 /// error. Then lets running requests finish, for `server.drain_ms` at most, and ends `app`.
 pub async fn run(listener: TcpListener, app: App, stop: CancellationToken) -> Result<()> {
+    if let Ok(address) = listener.local_addr() {
+        app.set_address(address);
+    }
     jobs::spawn(&app);
-    let server = Server::new(app.clone());
+    let live = Live::start(&app).await?;
+    let server = Server::new(app.clone(), live.clone());
     tokio::select! {
         // The listener goes down with this branch: from then on connections are refused.
         () = server.accept(listener) => {}
@@ -66,6 +71,7 @@ pub async fn run(listener: TcpListener, app: App, stop: CancellationToken) -> Re
     }
     let was_asked = stop.is_cancelled();
     app.stop.cancel();
+    live.drain().await;
     server.drain().await;
     // Only now: as long as there was a request, it could hand something to the ledger's writer.
     app.finish().await;
@@ -91,10 +97,10 @@ struct Server {
 }
 
 impl Server {
-    fn new(app: App) -> Self {
+    fn new(app: App, live: Live) -> Self {
         let max = app.config.server.max_connections.min(Semaphore::MAX_PERMITS);
         Self {
-            router: http::router(app.clone()),
+            router: http::router(app.clone(), live),
             app,
             permits: Arc::new(Semaphore::new(max)),
             connections: TaskTracker::new(),
@@ -194,6 +200,7 @@ async fn answer(
     let has_body = !request.body().is_end_stream();
     let mut request: Request = request.map(Body::new);
     request.extensions_mut().insert(ConnectInfo(peer));
+    request.extensions_mut().insert(TakeOver(take_over));
     if received.is_ambiguous() {
         request.extensions_mut().insert(AmbiguousLength);
     }
@@ -201,6 +208,12 @@ async fn answer(
     // Whoever takes a request reads its body; whoever refuses it may not.
     received.set_answered(!has_body || response.status().is_success());
     Ok(response)
+}
+
+/// The plain connection below one that was upgraded.
+fn take_over(upgraded: Upgraded) -> Option<Wire> {
+    let parts = upgraded.downcast::<TokioIo<Stream>>().ok()?;
+    Some(parts.io.into_inner().into_wire(parts.read_buf))
 }
 
 /// Whether the failure is over with this one connection, so that the next can be accepted at once.

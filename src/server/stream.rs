@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use hyper::body::Bytes;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
@@ -18,7 +19,7 @@ use super::{
     idle::{Direction, Idle},
     received::{LengthHeaders, Received},
 };
-use crate::telemetry::CountedConnection;
+use crate::{live::Wire, telemetry::CountedConnection};
 
 /// How long to listen on after the refusal of a request, for what of it is still on its way.
 ///
@@ -38,7 +39,7 @@ pub(super) struct Stream {
     received: Received,
     length_headers: LengthHeaders,
     lingering: Option<Pin<Box<Sleep>>>,
-    _place: Place,
+    place: Place,
 }
 
 impl Stream {
@@ -54,8 +55,13 @@ impl Stream {
             received,
             length_headers: LengthHeaders::default(),
             lingering: None,
-            _place: place,
+            place,
         }
+    }
+
+    /// The connection as a socket takes it over: plain, with its own ways to find out who is gone.
+    pub(super) fn into_wire(self, received: Bytes) -> Wire {
+        Wire { tcp: self.socket, received, place: Box::new(self.place) }
     }
 
     fn note_received(&mut self, bytes: &[u8]) {

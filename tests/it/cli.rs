@@ -123,7 +123,7 @@ async fn a_forged_balance_is_found() {
 async fn a_schema_from_the_future_is_left_alone() {
     let database = TestDatabase::migrated().await;
     let place = Place::on(&database);
-    meddle(&database, "UPDATE _sqlx_migrations SET version = 9999").await;
+    meddle(&database, "UPDATE _sqlx_migrations SET version = 9999 WHERE version = 2").await;
     let words = ["newer than this Murph", "9999", "Start the Murph that wrote it"];
     place.run(&["serve"]).badly(1, &words);
     place.run(&["migrate"]).badly(1, &words);

@@ -354,8 +354,19 @@ impl Person {
     pub(crate) async fn top_up(&self, amount: &str) {
         let connected = self.post("/payments/wallet/connect", json!({})).await;
         assert!(connected.status.is_success(), "{connected:?}");
+        self.top_up_more(amount).await;
+    }
+
+    /// Puts `amount` into the wallet.
+    pub(crate) async fn top_up_more(&self, amount: &str) {
         let reply = self.post("/payments/wallet/top-ups", json!({"amount": amount})).await;
         assert_eq!(reply.status, StatusCode::CREATED, "{reply:?}");
+    }
+
+    /// What is owned, if there is an account at all.
+    pub(crate) async fn balance_or_none(&self) -> Option<String> {
+        let reply = self.get("/payments/wallet/balance").await;
+        reply.body["posted"].as_str().map(str::to_owned)
     }
 
     /// What the wallet, or the earnings, are: posted, held, available.
@@ -399,7 +410,13 @@ impl Reply {
 }
 
 pub(crate) fn start_of(course: CourseId) -> StartRequest {
-    StartRequest { course_id: course, lock_amount: None, spending_cap: None, auto_extend: true }
+    StartRequest {
+        course_id: course,
+        lock_amount: None,
+        spending_cap: None,
+        auto_extend: true,
+        login_id: None,
+    }
 }
 
 fn client() -> reqwest::Client {

@@ -4,12 +4,15 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod cli;
+mod contract;
 mod crash;
 mod front;
 mod harness;
 mod identity;
 mod ledger;
+mod live;
 mod payments;
 mod readme;
 mod schema;
+mod sessions;
 mod world;

@@ -278,7 +278,7 @@ pub(crate) fn draft(student: UserId, course: &Course) -> Session {
 
 pub(crate) fn start_with(session: Session, lock_amount: &str) -> Operation {
     let lock_amount = money(lock_amount);
-    Operation::Start(Start { session, lock_amount, min_watch: Duration::from_mins(1) })
+    Operation::Start(Start { session, lock_amount, min_watch: Duration::from_mins(1), once: None })
 }
 
 pub(crate) fn start_for(student: UserId, course: &Course) -> Operation {

@@ -1,0 +1,124 @@
+//! What this node hears on the bus. Hints: whatever matters is asked of the database.
+
+use std::sync::Arc;
+
+use super::{
+    Live,
+    close::Close,
+    ending, keep,
+    session::{LiveSession, Stage},
+};
+use crate::{
+    bus::{Answer, Heard, Inbox, Notice, To},
+    db,
+    domain::session::EndReason,
+    error::{OrLog, Result},
+    id::{SessionId, UserId},
+};
+
+/// Listens until the node has stopped.
+pub(super) async fn run(live: Live, mut inbox: Inbox) {
+    let stopped = live.app.finishing();
+    loop {
+        tokio::select! {
+            heard = inbox.recv() => match heard {
+                Some(heard) => act(&live, heard),
+                None => return,
+            },
+            () = stopped.cancelled() => return,
+        }
+    }
+}
+
+fn act(live: &Live, heard: Heard) {
+    match heard {
+        Heard::Started(session) => {
+            let (now, moment) = (live.app.clock.now(), live.moment());
+            live.registry.insert(LiveSession::opening(*session, now, moment));
+        }
+        Heard::Gap => live.spawn(keep::reconcile(live.clone())),
+        Heard::Notice(notice) => obey(live, notice),
+    }
+}
+
+fn obey(live: &Live, notice: Notice) {
+    match notice {
+        Notice::End { session_id, reason, actor, answer } => {
+            end(live, session_id, (reason, actor), answer);
+        }
+        Notice::Release { session_id, answer } => {
+            live.spawn(release(live.clone(), session_id, answer));
+        }
+        Notice::Done { request } => live.app.errands.done(request),
+        Notice::Credited { user_id } => {
+            if let Some(session) = live.registry.find_of(user_id) {
+                session.credited(live);
+            }
+        }
+        Notice::SignedOut { user_id } => {
+            if let Some(session) = live.registry.find_of(user_id) {
+                live.spawn(sign_out(live.clone(), session));
+            }
+        }
+        Notice::Left { .. } => live.spawn(keep::adopt(live.clone())),
+    }
+}
+
+/// Settles a session for somebody who waits for it.
+fn end(live: &Live, id: SessionId, why: (EndReason, Option<UserId>), answer: Answer) {
+    if let Some(session) = live.registry.find(id) {
+        let mut state = session.state();
+        match state.stage {
+            Stage::Open => {
+                state.answers.push(answer);
+                ending::begin(live, &session, &mut state, why.0, why.1);
+                return;
+            }
+            Stage::Ending => {
+                state.answers.push(answer);
+                return;
+            }
+            Stage::Gone => {}
+        }
+    }
+    // Not here: the asker sees for itself what has become of it.
+    live.app.bus.publish(To::Node(answer.to), Notice::Done { request: answer.request });
+}
+
+/// Writes a session down and lets go of it, for a node where its player has come in.
+async fn release(live: Live, id: SessionId, answer: Answer) {
+    if let Some(session) = live.registry.find(id)
+        && let Some((total, socket)) = session.stop(&live, Stage::Gone)
+    {
+        super::watching::save(&live, &session).await;
+        live.registry.remove(&session);
+        live.app.claims.park(total.into()).await.or_log("letting go of a session");
+        if let Some(socket) = socket {
+            live.send(&socket, &super::message::Outgoing::Superseded);
+            socket.close(Close::Superseded);
+        }
+    }
+    live.app.bus.publish(To::Node(answer.to), Notice::Done { request: answer.request });
+}
+
+/// Ends a session whose player's sign-in has ended; the database says whether it has.
+async fn sign_out(live: Live, session: Arc<LiveSession>) {
+    if is_signed_out(&live, &session).await.or_log("looking for a sign-in") == Some(true) {
+        end_signed_out(&live, &session);
+    }
+}
+
+async fn is_signed_out(live: &Live, session: &Arc<LiveSession>) -> Result<bool> {
+    let Some(login_id) = session.state().session.login_id else { return Ok(false) };
+    let mut tx = live.app.db.read().await?;
+    let now = live.app.clock.now();
+    let user = db::users::find_signed_in(&mut tx, session.student_id, login_id, now).await?;
+    Ok(!user.is_some_and(|user| user.status == crate::domain::user::UserStatus::Active))
+}
+
+pub(super) fn end_signed_out(live: &Live, session: &Arc<LiveSession>) {
+    let mut state = session.state();
+    if state.stage == Stage::Open {
+        ending::begin(live, session, &mut state, EndReason::LoggedOut, None);
+    }
+}

@@ -1,0 +1,313 @@
+//! One player's socket: RFC 6455 over a TCP stream, without waiting.
+//!
+//! The protocol is tungstenite's; what is ours is that everybody may write at once, from any task:
+//! a message is handed to the system then and there, inside a short lock, and a peer that does not
+//! take it goes the slow way, on a task of its own. So ten thousand ticks are ten thousand system
+//! calls in one loop, and no task is woken for any of them.
+//!
+//! A peer that does not read gets no more ticks until it has taken the last one, and is cut off
+//! after `live.slow_reader_ms`. Nothing waits for it.
+
+use std::{
+    io::{self, Read, Write},
+    net::IpAddr,
+    sync::{
+        Mutex, MutexGuard,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{net::TcpStream, sync::Notify, time::timeout};
+use tokio_tungstenite::tungstenite::{
+    Bytes, Error as ProtocolError, Message, Utf8Bytes,
+    protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext},
+};
+
+use super::close::Close;
+
+/// The longest message a player may send.
+const MESSAGE_MAX_BYTES: usize = 4 * 1024;
+
+/// What is read at once; messages are far smaller.
+const READ_BUFFER_BYTES: usize = 1_024;
+
+/// The most that waits for a peer that does not read: a receipt and some small messages.
+const WRITE_BUFFER_MAX_BYTES: usize = 256 * 1_024;
+
+/// How long a peer may take to answer a close.
+const CLOSE_WAIT: Duration = Duration::from_secs(2);
+
+/// A connection that became a socket, as the server hands it over.
+pub struct Wire {
+    pub tcp: TcpStream,
+    /// What the peer had sent already, behind its request.
+    pub received: Bytes,
+    /// The connection's place among those there may be, given back when this is dropped.
+    pub place: Box<dyn std::any::Any + Send + Sync>,
+}
+
+impl std::fmt::Debug for Wire {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Wire").field("tcp", &self.tcp).finish_non_exhaustive()
+    }
+}
+
+/// A player's socket. Closed when nobody holds it any more.
+pub(super) struct Socket {
+    tcp: TcpStream,
+    protocol: Mutex<WebSocketContext>,
+    /// The peer has not taken all it was sent.
+    is_slow: AtomicBool,
+    /// No more messages: we have said good-bye, or the connection broke.
+    is_closed: AtomicBool,
+    closed: Notify,
+    /// When something last came from the peer, in the registry's milliseconds.
+    heard_ms: AtomicU64,
+    /// When it was last asked for a sign of life; 0: never since it last gave one.
+    asked_ms: AtomicU64,
+    pub(super) address: IpAddr,
+    _place: Box<dyn std::any::Any + Send + Sync>,
+}
+
+/// What came of handing something to the system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sent {
+    /// The peer's, or the system's to deliver.
+    Taken,
+    /// The rest waits in our buffer: somebody must call [`Socket::catch_up`].
+    Slow,
+    /// There is nobody to take it.
+    Lost,
+}
+
+/// What came out of a socket.
+#[derive(Debug)]
+pub(super) enum Received {
+    Text(Utf8Bytes),
+    /// Something only the protocol cares about.
+    Control,
+    /// Nothing more for now.
+    Nothing,
+    /// A message the protocol does not allow here.
+    Refused(Close),
+    /// The connection is over.
+    Over,
+}
+
+impl Socket {
+    pub(super) fn new(wire: Wire, address: IpAddr, now_ms: u64) -> Self {
+        let config = WebSocketConfig::default()
+            .read_buffer_size(READ_BUFFER_BYTES)
+            // Every message is handed on at once.
+            .write_buffer_size(0)
+            .max_write_buffer_size(WRITE_BUFFER_MAX_BYTES)
+            .max_message_size(Some(MESSAGE_MAX_BYTES))
+            .max_frame_size(Some(MESSAGE_MAX_BYTES));
+        let Wire { tcp, received, place } = wire;
+        let (role, received) = (Role::Server, received.to_vec());
+        let protocol = WebSocketContext::from_partially_read(received, role, Some(config));
+        Self {
+            tcp,
+            protocol: Mutex::new(protocol),
+            is_slow: AtomicBool::new(false),
+            is_closed: AtomicBool::new(false),
+            closed: Notify::new(),
+            heard_ms: AtomicU64::new(now_ms),
+            asked_ms: AtomicU64::new(0),
+            address,
+            _place: place,
+        }
+    }
+
+    /// Sends a message that must arrive, if anything does.
+    pub(super) fn send(&self, text: Utf8Bytes) -> Sent {
+        self.write(Message::Text(text))
+    }
+
+    /// Sends a message that the next one makes worthless: a peer that is behind does not get it.
+    pub(super) fn offer(&self, text: Utf8Bytes) -> Sent {
+        if self.is_slow.load(Ordering::Relaxed) {
+            return Sent::Taken;
+        }
+        self.send(text)
+    }
+
+    fn write(&self, message: Message) -> Sent {
+        if self.is_closed.load(Ordering::Relaxed) {
+            return Sent::Lost;
+        }
+        let written = self.protocol().write(&mut Pipe(&self.tcp), message);
+        self.outcome(written)
+    }
+
+    /// Of several that find the peer slow at once, one is told.
+    fn outcome(&self, written: Result<(), ProtocolError>) -> Sent {
+        match written {
+            Ok(()) => Sent::Taken,
+            Err(error) if would_block(&error) => {
+                let was_slow = self.is_slow.swap(true, Ordering::AcqRel);
+                if was_slow { Sent::Taken } else { Sent::Slow }
+            }
+            Err(_) => {
+                self.cut();
+                Sent::Lost
+            }
+        }
+    }
+
+    /// Brings what waits to a slow peer. Cuts it off if it does not take it within `patience`.
+    pub(super) async fn catch_up(&self, patience: Duration) {
+        let flush = async {
+            loop {
+                if self.tcp.writable().await.is_err() {
+                    return false;
+                }
+                match self.protocol().flush(&mut Pipe(&self.tcp)) {
+                    Ok(()) => return true,
+                    Err(error) if would_block(&error) => {}
+                    Err(_) => return false,
+                }
+            }
+        };
+        if timeout(patience, flush).await == Ok(true) {
+            self.is_slow.store(false, Ordering::Release);
+        } else {
+            tracing::debug!("a player does not read what it is sent");
+            // It may not arrive either, but if it does it says why.
+            self.close(Close::SlowReader);
+            self.cut();
+        }
+    }
+
+    /// Says good-bye. What was sent before arrives before it; nothing comes after it.
+    pub(super) fn close(&self, close: Close) {
+        if self.is_closed.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let frame = CloseFrame { code: close.code().into(), reason: close.reason().into() };
+        let said = self.protocol().close(&mut Pipe(&self.tcp), Some(frame));
+        if said.is_err_and(|error| !would_block(&error)) {
+            tracing::trace!("a socket was gone before it was closed");
+        }
+        self.closed.notify_one();
+    }
+
+    /// Breaks the connection off.
+    pub(super) fn cut(&self) {
+        self.is_closed.store(true, Ordering::Release);
+        self.closed.notify_one();
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Acquire)
+    }
+
+    /// Waits until there is something to read. `false` if the socket was closed by us meanwhile.
+    pub(super) async fn readable(&self) -> bool {
+        if self.is_closed() {
+            return false;
+        }
+        tokio::select! {
+            biased;
+            () = self.closed.notified() => false,
+            // Whatever is wrong with the connection, reading will tell.
+            _ = self.tcp.readable() => true,
+        }
+    }
+
+    pub(super) fn read(&self) -> Received {
+        let mut protocol = self.protocol();
+        match protocol.read(&mut Pipe(&self.tcp)) {
+            Ok(Message::Text(text)) => Received::Text(text),
+            Ok(Message::Binary(_)) => Received::Refused(Close::Protocol),
+            Ok(Message::Close(_)) => {
+                // The answer to it is ready, and leaves with this; if it cannot, so be it.
+                let _ = protocol.flush(&mut Pipe(&self.tcp));
+                Received::Over
+            }
+            Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => Received::Control,
+            Err(error) if would_block(&error) => Received::Nothing,
+            Err(ProtocolError::Capacity(_)) => Received::Refused(Close::TooBig),
+            Err(ProtocolError::Protocol(_) | ProtocolError::Utf8(_)) => {
+                Received::Refused(Close::Protocol)
+            }
+            Err(_) => Received::Over,
+        }
+    }
+
+    /// After a close: waits for the peer's, so that what was sent last is not thrown away by a
+    /// reset.
+    pub(super) async fn linger(&self) {
+        let reading = async {
+            loop {
+                match self.read() {
+                    Received::Over => return,
+                    Received::Nothing if self.tcp.readable().await.is_err() => return,
+                    // tungstenite remembers that it failed, so this ends, too.
+                    Received::Refused(_) => return,
+                    _ => {}
+                }
+            }
+        };
+        let _ = timeout(CLOSE_WAIT, reading).await;
+    }
+
+    /// Something came: the peer lives.
+    pub(super) fn note_heard(&self, now_ms: u64) {
+        self.heard_ms.store(now_ms, Ordering::Relaxed);
+        self.asked_ms.store(0, Ordering::Relaxed);
+    }
+
+    /// Asks a peer that has been quiet for `ping` for a sign of life. `false` if it was asked
+    /// before and has given none for `pong`.
+    pub(super) fn is_alive(&self, now_ms: u64, ping: Duration, pong: Duration) -> bool {
+        let since = |then: &AtomicU64| {
+            Duration::from_millis(now_ms.saturating_sub(then.load(Ordering::Relaxed)))
+        };
+        if self.asked_ms.load(Ordering::Relaxed) != 0 {
+            return since(&self.asked_ms) < pong;
+        }
+        if since(&self.heard_ms) >= ping {
+            self.asked_ms.store(now_ms.max(1), Ordering::Relaxed);
+            // Behind a message that is not taken, the question would not arrive anyway.
+            if !self.is_slow.load(Ordering::Relaxed) {
+                self.write(Message::Ping(Bytes::new()));
+            }
+        }
+        true
+    }
+
+    fn protocol(&self) -> MutexGuard<'_, WebSocketContext> {
+        self.protocol.lock().expect("nobody panics while holding it")
+    }
+}
+
+impl std::fmt::Debug for Socket {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Socket").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+fn would_block(error: &ProtocolError) -> bool {
+    matches!(error, ProtocolError::Io(error) if error.kind() == io::ErrorKind::WouldBlock)
+}
+
+/// A TCP stream as tungstenite wants it: reading and writing never wait.
+struct Pipe<'a>(&'a TcpStream);
+
+impl Read for Pipe<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.try_read(buffer)
+    }
+}
+
+impl Write for Pipe<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.try_write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,103 @@
+//! The wheel: all ticks of a node, from one task.
+//!
+//! Sessions are spread over its slots by their ids, and one tick is one round: so the work is even,
+//! and each session is ticked at the same point of each round. Frames leave right here, one system
+//! call each. Between two slots the alarms are looked at: a hold that is used up ends then, and not
+//! at the next tick.
+
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::time::{Instant, sleep_until};
+
+use super::{Live, session::Turn};
+use crate::{
+    domain::checkpoint::{self, SLOTS},
+    time::Moment,
+};
+
+/// Room for the frames of some turns; the buffer is used again once they are sent.
+const BUFFER_BYTES: usize = 64 * 1024;
+
+/// The longest the wheel sleeps, so that an alarm set meanwhile is not heard too late.
+const SLEEP_MAX: Duration = Duration::from_millis(25);
+
+pub(super) async fn run(live: Live) {
+    // Without ticks nobody is charged and no checkpoint is written.
+    let _stop_all_if_i_die = live.app.stop.clone().drop_guard();
+    let began = Instant::now();
+    let slots = u32::try_from(SLOTS).expect("a wheel has few slots");
+    let round = live.app.clock.cadence(live.rules.tick);
+    let step = round / slots;
+    let mut buffer = BytesMut::with_capacity(BUFFER_BYTES);
+    let mut had_sessions = [false; SLOTS];
+    let mut nth: u32 = 0;
+    let mut round_began = began;
+    while !live.app.stop.is_cancelled() {
+        let due = round_began + step * nth;
+        wait(&live, due).await;
+        ring_alarms(&live);
+        let now = Instant::now();
+        if now < due {
+            continue;
+        }
+        let slot = usize::try_from(nth).expect("a wheel has few slots");
+        buffer = turn(&live, slot, &mut had_sessions[slot], buffer);
+        live.app.metrics.record_tick_lag(now - due);
+        nth += 1;
+        if nth == slots {
+            nth = 0;
+            round_began += round;
+            // After a standstill there is no point in catching up: time without proof is free.
+            if now > round_began + round {
+                round_began = now;
+            }
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Until `due`, or until an alarm rings; but never for long.
+async fn wait(live: &Live, due: Instant) {
+    let alarm = live.alarms().peek().map(|alarm| alarm.0.0);
+    let until_alarm = alarm.map_or(SLEEP_MAX, |at| at.since(live.moment()));
+    let now = Instant::now();
+    let wake = due.min(now + until_alarm.min(SLEEP_MAX));
+    if wake > now {
+        sleep_until(wake).await;
+    }
+}
+
+fn ring_alarms(live: &Live) {
+    let now = live.moment();
+    while let Some(session) = next_alarm(live, now) {
+        if let Some(session) = live.registry.find(session) {
+            session.ring(live);
+        }
+    }
+}
+
+fn next_alarm(live: &Live, now: Moment) -> Option<crate::id::SessionId> {
+    let mut alarms = live.alarms();
+    let is_due = alarms.peek().is_some_and(|alarm| alarm.0.0 <= now);
+    is_due.then(|| alarms.pop()).flatten().map(|alarm| alarm.0.1)
+}
+
+/// Ticks the sessions of one slot, and hands their checkpoint on.
+fn turn(live: &Live, slot: usize, had_sessions: &mut bool, buffer: BytesMut) -> BytesMut {
+    let mut sessions = live.registry.take(slot);
+    let mut packed = Vec::new();
+    checkpoint::begin(&mut packed);
+    let empty = packed.len();
+    let mut turn = Turn { now: live.moment(), real_ms: live.real_ms(), buffer, packed, ticks: 0 };
+    sessions.retain(|session| session.tick(live, &mut turn));
+    live.registry.give_back(slot, sessions);
+    live.app.metrics.record_ticks(turn.ticks);
+    let has_sessions = turn.packed.len() > empty;
+    // An empty slot is written once, over what stood there.
+    if has_sessions || std::mem::replace(had_sessions, has_sessions) {
+        *had_sessions = has_sessions;
+        let _ = live.checkpoints.send((slot, turn.packed));
+    }
+    turn.buffer
+}
