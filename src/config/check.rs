@@ -46,6 +46,10 @@ pub(super) fn check(config: &Config, problems: &mut Problems) {
     check_money(&config.money, problems);
     check_metering(&config.metering, problems);
     check_live(&config.live, &config.node, problems);
+    if let Some(problem) = config.bus.url.problem() {
+        let mend = "write it as redis://user:password@host:6379, or leave it empty";
+        problems.add("bus.url", problem, mend);
+    }
     if config.server.is_production() {
         check_production(config, problems);
     }
@@ -359,6 +363,7 @@ mod tests {
             ("fees.platform_basis_points", "10001"),
             ("metering.lock_amount", "thirty"),
             ("metering.tick_ms", "49"),
+            ("bus.url", "http://redis.example.org"),
             ("payments.gateway", "stripe"),
             ("log.format", "xml"),
         ] {

@@ -44,7 +44,7 @@ impl FromStr for DatabaseUrl {
         if let Some(rest) = text.strip_prefix("sqlite:") {
             sqlite_file(rest.strip_prefix("//").unwrap_or(rest)).map(Self::Sqlite)
         } else if text.starts_with("postgres://") || text.starts_with("postgresql://") {
-            parse_postgres(text).ok_or(ParseDatabaseUrlError::Invalid)?;
+            parse(text).ok_or(ParseDatabaseUrlError::Invalid)?;
             Ok(Self::Postgres(text.to_owned()))
         } else {
             Err(ParseDatabaseUrlError::UnknownScheme)
@@ -64,8 +64,9 @@ fn sqlite_file(path: &str) -> Result<PathBuf, ParseDatabaseUrlError> {
     }
 }
 
-/// Takes a URL apart with the parser that sqlx uses, so that both agree what the password is.
-fn parse_postgres(text: &str) -> Option<Url> {
+/// Takes a URL apart with the parser that sqlx and redis use, so that all agree what the password
+/// is.
+pub(super) fn parse(text: &str) -> Option<Url> {
     let url = Url::parse(text).ok()?;
     // In `user:1/2@host` the password, not being encoded, is taken for a port and a path.
     let behind_host = [Some(url.path()), url.query(), url.fragment()];
@@ -74,8 +75,8 @@ fn parse_postgres(text: &str) -> Option<Url> {
 }
 
 /// `url` without its password, which may stand before the host or among the options.
-fn masked(url: &str) -> Option<String> {
-    let mut url = parse_postgres(url)?;
+pub(super) fn masked(url: &str) -> Option<String> {
+    let mut url = parse(url)?;
     if url.password().is_some() {
         url.set_password(Some(MASK)).ok()?;
     }

@@ -13,9 +13,10 @@
 //! sections.rs  the settings, by section         layers.rs    defaults ← file ← environment ← flags
 //! check.rs     what is impossible or unsafe     problem.rs   what is said about it
 //! names.rs     what settings are called
-//! secret.rs, database_url.rs                    values that must not be shown whole
+//! secret.rs, database_url.rs, bus_url.rs        values that must not be shown whole
 //! ```
 
+mod bus_url;
 mod check;
 mod database_url;
 mod layers;
@@ -30,6 +31,7 @@ use serde::{Deserialize, Serialize};
 
 use self::layers::Layers;
 pub use self::{
+    bus_url::BusUrl,
     database_url::{DatabaseUrl, ParseDatabaseUrlError},
     problem::{ConfigError, Problem},
     secret::Secret,
@@ -310,14 +312,17 @@ mod tests {
             ("MURPH__AUTH__SECRET", SECRET),
             ("MURPH__AUTH__PREVIOUS_SECRETS", SECRET),
             ("MURPH__DATABASE__URL", &url),
+            ("MURPH__BUS__URL", &format!("redis://:{SECRET}@redis")),
         ])
         .unwrap();
         let masked = config.masked();
         assert!(masked.contains("secret = \"***\""), "{masked}");
         assert!(masked.contains("url = \"postgres://murph:***@db/murph\""), "{masked}");
+        assert!(masked.contains("url = \"redis://:***@redis\""), "{masked}");
         let wrong = [
             from_environment(&[("MURPH__DATABASE__URL", &url.replace('@', "/@"))]),
             from_environment(&[("MURPH__DATABASE__URL", &format!("mysql:{url}"))]),
+            from_environment(&[("MURPH__BUS__URL", &url)]),
             from_file(&format!("[auth]\nsecret = {SECRET}")),
             from_file(&format!("[auth]\nsecret = [\"{SECRET}\"]")),
             from_file(&format!("[auth]\nprevious_secrets = \"{SECRET}\"")),

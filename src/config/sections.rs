@@ -12,7 +12,7 @@ use std::{
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::{DatabaseUrl, Secret};
+use super::{BusUrl, DatabaseUrl, Secret};
 use crate::money::{BasisPoints, Currency, Money};
 
 /// Whether settings that are handy but unsafe are accepted.
@@ -334,7 +334,7 @@ impl Live {
 #[serde(deny_unknown_fields)]
 pub struct BusSettings {
     /// Of a Redis; empty: in process.
-    pub url: Secret,
+    pub url: BusUrl,
 }
 
 /// This node among others.
