@@ -77,7 +77,7 @@ impl App {
         let keys = Keys::load(&config, &db, clock.now()).await?;
         let (writer, workers) = Writer::new(&db, &clock, &metrics, &config);
         let node_id = NodeId::new(clock.now());
-        let (bus, inbox) = Bus::start(node_id);
+        let (bus, inbox, link) = Bus::start(node_id, &config.bus, keys.bus(), &metrics)?;
         let (claims, clerk) = Claims::new(&db, node_id, &config);
         let app = Self(Arc::new(State {
             node_id,
@@ -103,6 +103,10 @@ impl App {
         app.tasks.spawn(clerk.run(app.finish.clone(), app.stop.clone()));
         for worker in workers {
             app.tasks.spawn(worker.run(app.finish.clone(), app.stop.clone()));
+        }
+        if let Some(link) = link {
+            // Until the very end: whoever drains has something to tell others.
+            app.tasks.spawn(link.run(app.finish.clone()));
         }
         Ok(app)
     }

@@ -96,6 +96,8 @@ struct Inner {
     settlements: Family<SettlementLabels, Counter>,
     session_watched: Histogram,
     database_connections: Family<PoolLabels, Gauge>,
+    bus_messages: Family<MessageLabels, Counter>,
+    bus_up: Gauge,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -127,6 +129,12 @@ struct SettlementLabels {
 struct PoolLabels {
     pool: &'static str,
     state: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct MessageLabels {
+    direction: &'static str,
+    result: &'static str,
 }
 
 /// One HTTP request that was answered.
@@ -180,6 +188,8 @@ impl Metrics {
             settlements: Family::default(),
             session_watched: Histogram::new(WATCHED_SECONDS),
             database_connections: Family::default(),
+            bus_messages: Family::default(),
+            bus_up: Gauge::default(),
         };
         inner.register();
         Self(Arc::new(inner))
@@ -262,6 +272,18 @@ impl Metrics {
             self.0.database_connections.get_or_create(&PoolLabels { pool, state }).set(count);
         }
     }
+
+    /// Notices to other nodes (`out`) or from them (`in`), by what became of them.
+    pub fn record_bus_messages(&self, direction: &'static str, result: &'static str, count: usize) {
+        let labels = MessageLabels { direction, result };
+        let count = u64::try_from(count).unwrap_or(u64::MAX);
+        self.0.bus_messages.get_or_create(&labels).inc_by(count);
+    }
+
+    /// Whether other nodes can be told anything, or there are none.
+    pub fn set_bus_up(&self, is_up: bool) {
+        self.0.bus_up.set(i64::from(is_up));
+    }
 }
 
 /// A count as a gauge holds it.
@@ -342,6 +364,16 @@ impl Inner {
             "Connections to the database now",
             self.database_connections.clone(),
         );
+        registry.register(
+            "bus_messages",
+            "Notices to other nodes and from them, by what became of them",
+            self.bus_messages.clone(),
+        );
+        registry.register(
+            "bus_up",
+            "Whether other nodes can be told anything",
+            self.bus_up.clone(),
+        );
     }
 }
 
@@ -380,6 +412,8 @@ mod tests {
         metrics.record_operation("hold", "refused");
         metrics.set_ledger_queue(7);
         metrics.set_database_connections("writer", 2, 1);
+        metrics.record_bus_messages("out", "lost", 3);
+        metrics.set_bus_up(true);
         let _open = metrics.count_connection();
         drop(metrics.count_connection());
 
@@ -396,6 +430,8 @@ mod tests {
             "murph_ledger_queue 7",
             r#"murph_database_connections{pool="writer",state="open"} 2"#,
             r#"murph_database_connections{pool="writer",state="idle"} 1"#,
+            r#"murph_bus_messages_total{direction="out",result="lost"} 3"#,
+            "murph_bus_up 1",
         ] {
             assert!(page.lines().any(|known| known == line), "{line} is not in\n{page}");
         }

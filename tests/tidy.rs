@@ -31,7 +31,7 @@ const LAYERS: &[(&str, May)] = &[
     // The ways out.
     ("db", Use("domain money id time config error")),
     ("gateway", Use("domain money id time config error")),
-    ("bus", Use("domain money id config error")),
+    ("bus", Use("domain money id config error telemetry")),
     // What joins them.
     ("app", Use("config clock db gateway bus limits service telemetry error id time")),
     ("service", Use("db domain gateway bus ai app money id time clock error config telemetry")),

@@ -3,13 +3,32 @@
 //! What goes over the bus are hints, at most once, and never a decision about money: whoever hears
 //! one asks the database. Losing the bus costs liveliness and nothing else. After a gap,
 //! [`Heard::Gap`] tells the listener to read the truth again.
+//!
+//! ```text
+//! entrance.rs  the way into a node's inbox     redis.rs     the way from node to node
+//!                                              envelope.rs  what goes there, and its proof
+//! ```
+
+mod entrance;
+mod envelope;
+mod redis;
+
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
+use self::{entrance::Entrance, redis::Redis};
+pub use self::{
+    envelope::Key,
+    redis::{Away, Link, look},
+};
 use crate::{
+    config::BusSettings,
     domain::session::{EndReason, Session},
+    error::{Error, Result},
     id::{NodeId, SessionId, UserId},
+    telemetry::Metrics,
 };
 
 /// What a node may have heard and not yet looked at; what comes beyond is lost, as a gap.
@@ -62,31 +81,118 @@ pub enum Heard {
 #[derive(Clone, Debug)]
 pub struct Bus {
     here: NodeId,
-    inbox: mpsc::Sender<Heard>,
+    entrance: Arc<Entrance>,
+    backend: Backend,
+}
+
+/// The way to other nodes.
+#[derive(Clone, Debug)]
+enum Backend {
+    /// There are none.
+    InProcess,
+    Redis(Redis),
+}
+
+/// Whether other nodes can be told anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// There are none to tell.
+    InProcess,
+    Up,
+    Away,
 }
 
 /// Where notices come out.
 pub type Inbox = mpsc::Receiver<Heard>;
 
 impl Bus {
-    #[must_use]
-    pub fn start(here: NodeId) -> (Self, Inbox) {
-        let (inbox, heard) = mpsc::channel(INBOX_MAX);
-        (Self { here, inbox }, heard)
+    /// A bus, its way out, and what has to run if it is to reach other nodes.
+    ///
+    /// # Panics
+    /// If there is no key.
+    pub fn start(
+        here: NodeId,
+        settings: &BusSettings,
+        keys: &[Key],
+        metrics: &Metrics,
+    ) -> Result<(Self, Inbox, Option<Link>)> {
+        assert!(!keys.is_empty(), "there is a key to publish under");
+        let (entrance, inbox) = Entrance::new(INBOX_MAX);
+        let entrance = Arc::new(entrance);
+        let (backend, link) = if settings.url.is_empty() {
+            metrics.set_bus_up(true);
+            (Backend::InProcess, None)
+        } else {
+            let (way_in, metrics) = (Arc::clone(&entrance), metrics.clone());
+            let (redis, link) = Redis::new(here, &settings.url, keys.to_vec(), way_in, metrics)
+                .map_err(|away| Error::Internal(format!("bus.url: {away}")))?;
+            (Backend::Redis(redis), Some(link))
+        };
+        Ok((Self { here, entrance, backend }, inbox, link))
     }
 
     /// Tells others. Never waits and never fails: what cannot be delivered is lost.
     pub fn publish(&self, to: To, notice: Notice) {
-        match to {
-            To::Node(node) if node != self.here => {}
-            To::Node(_) | To::All => self.tell_here(Heard::Notice(notice)),
+        let is_for_here = to == To::All || to == To::Node(self.here);
+        if is_for_here {
+            self.tell_here(Heard::Notice(notice.clone()));
+        }
+        match &self.backend {
+            Backend::InProcess => {}
+            Backend::Redis(_) if to == To::Node(self.here) => {}
+            Backend::Redis(redis) => redis.publish(to, notice),
         }
     }
 
-    /// Tells this node only.
+    /// Tells this node only. What finds no room in its inbox becomes a gap there.
     pub fn tell_here(&self, heard: Heard) {
-        if self.inbox.try_send(heard).is_err() {
-            tracing::warn!("the bus is full, or nobody listens: something was not heard");
+        self.entrance.tell(heard);
+    }
+
+    #[must_use]
+    pub fn reach(&self) -> Reach {
+        match &self.backend {
+            Backend::InProcess => Reach::InProcess,
+            Backend::Redis(redis) if redis.is_up() => Reach::Up,
+            Backend::Redis(_) => Reach::Away,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        config::{Config, Sources},
+        time::Timestamp,
+    };
+
+    fn in_process() -> (Bus, Inbox) {
+        let settings = Config::load(Sources::default()).unwrap().bus;
+        let here = NodeId::new(Timestamp::EPOCH);
+        let keys = [Key::new("name".into(), vec![1])];
+        let (bus, inbox, link) = Bus::start(here, &settings, &keys, &Metrics::new()).unwrap();
+        assert!(link.is_none(), "there is nothing to reach");
+        (bus, inbox)
+    }
+
+    #[test]
+    fn in_process_a_node_hears_what_is_for_it() {
+        let (bus, mut inbox) = in_process();
+        bus.publish(To::All, Notice::Done { request: 1 });
+        bus.publish(To::Node(bus.here), Notice::Done { request: 2 });
+        bus.publish(To::Node(NodeId::new(Timestamp::EPOCH)), Notice::Done { request: 3 });
+        bus.tell_here(Heard::Gap);
+        let heard: Vec<Heard> = std::iter::from_fn(|| inbox.try_recv().ok()).collect();
+        let done = |request| Heard::Notice(Notice::Done { request });
+        assert_eq!(heard, [done(1), done(2), Heard::Gap]);
+        assert_eq!(bus.reach(), Reach::InProcess);
+    }
+
+    #[test]
+    fn publishing_is_harmless_when_nobody_listens() {
+        let (bus, inbox) = in_process();
+        drop(inbox);
+        bus.publish(To::All, Notice::Done { request: 1 });
     }
 }

@@ -2,12 +2,14 @@
 //!
 //! The secret is configured; or made on the first start and kept, in the data directory with
 //! SQLite, in the database with PostgreSQL, where all nodes find it. From it follow the key that
-//! signs access tokens (Ed25519), the one that chains refresh tokens and the one that signs tickets
-//! (HMAC), so there is one thing to keep, to share between nodes and to change.
+//! signs access tokens (Ed25519), the one that chains refresh tokens, the one that signs tickets and
+//! the one by which nodes trust each other's notices (HMAC), so there is one thing to keep, to share
+//! between nodes and to change.
 
 use std::{
     fs,
     io::{self, Write},
+    iter,
     os::unix::fs::OpenOptionsExt,
     path::Path,
 };
@@ -20,6 +22,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::{
+    bus,
     config::{Config, DatabaseUrl, Secret},
     db::{self, Db},
     error::{Error, Result},
@@ -42,8 +45,10 @@ pub struct Keys {
     /// The signing key's public half first, then those of secrets that were replaced.
     pub(super) checking: Vec<PublicKey>,
     refresh: Vec<u8>,
-    /// Of the secret first, then of those that were replaced.
+    /// In the same order.
     tickets: Vec<Vec<u8>>,
+    /// In the same order.
+    bus: Vec<bus::Key>,
 }
 
 pub(super) struct PublicKey {
@@ -72,21 +77,23 @@ impl Keys {
     }
 
     pub(in crate::service) fn derive<'a>(
-        secret: &str,
+        secret: &'a str,
         replaced: impl Iterator<Item = &'a str>,
     ) -> Result<Self> {
         let seed = derive(secret.as_bytes(), "murph access tokens 1");
-        let mut checking = vec![PublicKey::of(&seed)?];
-        let mut tickets = vec![derive(secret.as_bytes(), "murph tickets 1")];
-        for secret in replaced {
+        let (mut checking, mut tickets, mut bus) = (Vec::new(), Vec::new(), Vec::new());
+        for secret in iter::once(secret).chain(replaced) {
+            let key = PublicKey::of(&derive(secret.as_bytes(), "murph access tokens 1"))?;
             tickets.push(derive(secret.as_bytes(), "murph tickets 1"));
-            checking.push(PublicKey::of(&derive(secret.as_bytes(), "murph access tokens 1"))?);
+            bus.push(bus::Key::new(key.fingerprint(), derive(secret.as_bytes(), "murph bus 1")));
+            checking.push(key);
         }
         Ok(Self {
+            tickets,
+            bus,
             signing: EncodingKey::from_ed_der(&[&PKCS8_PREFIX[..], &seed].concat()),
             checking,
             refresh: derive(secret.as_bytes(), "murph refresh tokens 1"),
-            tickets,
         })
     }
 
@@ -104,6 +111,13 @@ impl Keys {
     /// same time wherever the first wrong byte is.
     pub(in crate::service) fn has_signed_ticket(&self, payload: &[u8], signature: &[u8]) -> bool {
         self.tickets.iter().any(|key| mac(key, payload).verify_slice(signature).is_ok())
+    }
+
+    /// What nodes find and trust each other by: the key to publish under, then those of secrets
+    /// that were replaced.
+    #[must_use]
+    pub fn bus(&self) -> &[bus::Key] {
+        &self.bus
     }
 
     /// The public keys, as `/.well-known/jwks.json` shows them.
@@ -126,6 +140,12 @@ impl PublicKey {
         let bytes = pair.public_key().as_ref().to_vec();
         let id = URL_SAFE_NO_PAD.encode(&Sha256::digest(&bytes)[..9]);
         Ok(Self { id, key: DecodingKey::from_ed_der(&bytes), bytes })
+    }
+
+    /// Enough to tell installations apart, in 8 characters. Public as the key is.
+    fn fingerprint(&self) -> String {
+        let digest = Sha256::digest(&self.bytes);
+        format!("{:08x}", u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]))
     }
 }
 
