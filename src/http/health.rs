@@ -22,6 +22,7 @@ use tokio::sync::Mutex;
 
 use crate::{
     app::App,
+    bus::Reach,
     config::Mode,
     db::migrate,
     error::{Error, OrLog, Result},
@@ -37,6 +38,7 @@ const BELIEVED_FOR: Duration = Duration::from_secs(1);
 pub(super) fn routes() -> Router<App> {
     Router::new()
         .route("/health", get(health))
+        .route("/health/services", get(services))
         .route("/readyz", get(ready))
         .layer(Extension(Arc::new(Probe::default())))
         .route("/livez", get(live))
@@ -97,6 +99,29 @@ async fn health(State(app): State<App>, Extension(probe): Extension<Arc<Probe>>)
         "version": env!("CARGO_PKG_VERSION"),
     });
     (status_of(is_connected), Json(body)).into_response()
+}
+
+/// How everything is that Murph leans on. Without the bus it does its work, only less lively.
+async fn services(State(app): State<App>, Extension(probe): Extension<Arc<Probe>>) -> Response {
+    let database = probe.ask(&app).await.write;
+    let bus = match app.bus.reach() {
+        Reach::InProcess => "in_process",
+        Reach::Up => "up",
+        Reach::Away => "away",
+    };
+    let status = match (database.ok, bus) {
+        (false, _) => "unhealthy",
+        (true, "away") => "degraded",
+        (true, _) => "healthy",
+    };
+    let body = json!({
+        "status": status,
+        "services": {
+            "database": { "status": if database.ok { "up" } else { "down" }, "ms": database.ms },
+            "bus": { "status": bus },
+        },
+    });
+    (status_of(database.ok), Json(body)).into_response()
 }
 
 fn status_of(is_fine: bool) -> StatusCode {

@@ -4,9 +4,11 @@
 //! ```text
 //! host.rs      files, limits and ports of this machine
 //! storage.rs   the database
+//! peers.rs     the way to other nodes
 //! ```
 
 mod host;
+mod peers;
 mod storage;
 
 use std::{fmt::Write, process::ExitCode};
@@ -101,6 +103,7 @@ async fn examine(config: &Config) -> Vec<Check> {
     checks.extend(pitfalls(config));
     checks.extend(host::files(config));
     checks.extend(storage::examine(config).await);
+    checks.push(peers::bus(config).await);
     checks.push(host::open_files(config));
     checks.push(host::listen(config).await);
     checks
