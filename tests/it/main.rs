@@ -1,8 +1,10 @@
 //! One binary for all tests that need a running Murph: real sockets, a real server on port 0, a
-//! real database. On SQLite by default; on PostgreSQL when `MURPH_TEST_DATABASE` names one.
+//! real database. On SQLite by default; on PostgreSQL when `MURPH_TEST_DATABASE` names one. What needs
+//! a Redis runs when `MURPH_TEST_REDIS` names one.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod bus;
 mod cli;
 mod contract;
 mod crash;

@@ -27,7 +27,7 @@ pub(crate) struct Place {
 
 /// How a command ended.
 #[derive(Debug)]
-pub(super) struct Ended {
+pub(crate) struct Ended {
     pub(super) code: Option<i32>,
     pub(super) said: String,
     pub(super) complaint: String,
@@ -97,7 +97,7 @@ impl Place {
     }
 
     /// Runs a command to its end, with nothing to read.
-    pub(super) fn run(&self, arguments: &[&str]) -> Ended {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Ended {
         self.run_with(arguments, "")
     }
 
@@ -149,7 +149,7 @@ impl Place {
 impl Ended {
     /// It did what it was asked; gives what it said.
     #[track_caller]
-    pub(super) fn well(self) -> String {
+    pub(crate) fn well(self) -> String {
         assert_eq!(self.code, Some(0), "{self:?}");
         assert_eq!(self.complaint, "", "{self:?}");
         self.said
