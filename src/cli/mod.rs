@@ -15,11 +15,13 @@ mod database;
 mod doctor;
 mod fail;
 mod health;
+mod load;
 mod lock;
 mod migrate;
 mod output;
 mod restore;
 mod serve;
+mod signals;
 mod sqlite_file;
 mod user;
 
@@ -72,6 +74,8 @@ enum Command {
     Backup(backup::Options),
     /// Puts a copy made by `backup` in the database's place
     Restore(restore::Options),
+    /// Plays many simulated videos: how big a machine must be, and whether it tells the truth
+    Load(load::Options),
 }
 
 /// Runs what the command line of this process asks for.
@@ -139,6 +143,7 @@ async fn run(command: Command, settings: Settings) -> Result<ExitCode, Failure> 
         Command::Doctor(options) => doctor::run(config(), &options).await,
         Command::Backup(options) => backup::run(&config()?, &options).await,
         Command::Restore(options) => restore::run(&config()?, &options).await,
+        Command::Load(options) => load::run(options).await,
     }
 }
 

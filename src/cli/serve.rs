@@ -2,10 +2,7 @@
 
 use std::process::ExitCode;
 
-use tokio::{
-    net::TcpListener,
-    signal::unix::{Signal, SignalKind, signal},
-};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -15,6 +12,7 @@ use crate::{
         database,
         fail::{self, Failure},
         lock::Lock,
+        signals::Signals,
         sqlite_file,
     },
     clock::Clock,
@@ -89,34 +87,4 @@ async fn listen(config: &Config) -> Result<TcpListener, Failure> {
     let url = format!("http://{bound}");
     info!(url, "listening on {url}");
     Ok(listener)
-}
-
-/// The signals that ask a server to stop.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn listen() -> Result<Self, Failure> {
-        let explain = |error| Failure::from(format!("cannot listen to signals: {error}"));
-        Ok(Self {
-            terminate: signal(SignalKind::terminate()).map_err(explain)?,
-            interrupt: signal(SignalKind::interrupt()).map_err(explain)?,
-        })
-    }
-
-    /// The first signal asks everything to stop. Returns at the second.
-    async fn stop_then_end(mut self, stop: &CancellationToken) {
-        self.next().await;
-        stop.cancel();
-        self.next().await;
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
 }
