@@ -13,6 +13,8 @@ mod harness;
 mod identity;
 mod ledger;
 mod live;
+mod load;
+mod nodes;
 mod payments;
 mod readme;
 mod schema;

@@ -9,8 +9,8 @@
 //! ```
 //!
 //! The best tick has lateness 0 by this definition. Delays that all ticks of a connection share,
-//! as half the way to the server, do not count. A pause, a stall and a new connection begin anew,
-//! because the server may then begin anew with its phase.
+//! as half the way to the server, do not count. A new connection begins anew: it may be to another
+//! node, which ticks in another phase.
 
 use std::time::{Duration, Instant};
 

@@ -40,8 +40,6 @@ pub(super) struct Link(WebSocketStream<TcpStream>);
 pub(super) enum Heard {
     Hello(Hello),
     Tick(Tick),
-    /// The phase changed: ticks may begin anew.
-    State,
     Drain {
         reconnect_after: Duration,
     },
@@ -186,7 +184,6 @@ fn understand(text: &str) -> Heard {
     match kind.as_str() {
         "hello" => read(message, &kind, Heard::Hello),
         "tick" => read(message, &kind, Heard::Tick),
-        "state" => Heard::State,
         "receipt" => read(message, &kind, |receipt| Heard::Receipt(Box::new(receipt))),
         "drain" => {
             let ms = message["reconnect_after_ms"].as_u64().unwrap_or_default();

@@ -251,7 +251,6 @@ impl Player {
                     self.lateness.judge(&mut self.run.api.tally().lateness);
                 }
             }
-            Heard::State => self.lateness.begin_anew(&mut self.run.api.tally().lateness),
             Heard::Drain { reconnect_after } => {
                 self.turn += 1;
                 return Err(Left::Drained(reconnect_after));

@@ -28,9 +28,9 @@ pub(crate) struct Place {
 /// How a command ended.
 #[derive(Debug)]
 pub(crate) struct Ended {
-    pub(super) code: Option<i32>,
-    pub(super) said: String,
-    pub(super) complaint: String,
+    pub(crate) code: Option<i32>,
+    pub(crate) said: String,
+    pub(crate) complaint: String,
 }
 
 impl Place {
@@ -65,7 +65,7 @@ impl Place {
         self
     }
 
-    pub(super) fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.join(name)
     }
 
@@ -157,7 +157,7 @@ impl Ended {
 
     /// It failed with `code`, and told why in one line that contains each of `words`.
     #[track_caller]
-    pub(super) fn badly(self, code: i32, words: &[&str]) -> String {
+    pub(crate) fn badly(self, code: i32, words: &[&str]) -> String {
         assert_eq!(self.code, Some(code), "{self:?}");
         assert_eq!(self.complaint.lines().count(), 1, "{self:?}");
         for word in words {
@@ -167,7 +167,7 @@ impl Ended {
     }
 
     #[track_caller]
-    pub(super) fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.said).expect("JSON was asked for")
     }
 }
@@ -188,7 +188,7 @@ impl Serving {
 
     /// Waits for a line of the log whose message contains `text`.
     #[track_caller]
-    pub(super) fn line_with(&self, text: &str) -> Value {
+    pub(crate) fn line_with(&self, text: &str) -> Value {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -201,13 +201,13 @@ impl Serving {
         }
     }
 
-    pub(super) fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         signal(self.child.id(), name);
     }
 
     /// Waits for it to end by itself, and gives its exit code.
     #[track_caller]
-    pub(super) fn ended(mut self) -> Option<i32> {
+    pub(crate) fn ended(mut self) -> Option<i32> {
         // Its log ends with it, so there is something to wait for.
         let deadline = Instant::now() + PATIENCE;
         while let Ok(_line) =
@@ -218,7 +218,7 @@ impl Serving {
     }
 
     #[track_caller]
-    pub(super) fn stop(self) {
+    pub(crate) fn stop(self) {
         self.signal("TERM");
         assert_eq!(self.ended(), Some(0));
     }
