@@ -153,3 +153,77 @@ fn differences(played: &Played, receipt: &Receipt, paid: Money) -> Vec<String> {
     }
     differences
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn account() -> Account {
+        let id = "019aa5f2-0000-7000-8000-000000000001";
+        serde_json::from_value(json!({
+            "id": id, "email": "", "password": "", "access_token": "", "refresh_token": "",
+        }))
+        .unwrap()
+    }
+
+    /// A session of 100 s at 0.60 a minute, with other values where `other` has some.
+    fn receipt(other: &Value) -> Receipt {
+        let mut receipt = json!({
+            "session_id": "019aa5f2-0000-7000-8000-000000000002",
+            "end_reason": "ended_by_student", "price_per_minute": "0.60", "watched_ms": 100_000,
+            "cost": "1.00", "held": "30.00", "refund": "29.00", "was_free": false,
+        });
+        for (name, value) in other.as_object().unwrap() {
+            receipt[name] = value.clone();
+        }
+        serde_json::from_value(receipt).unwrap()
+    }
+
+    fn played(socket: Option<Receipt>, tick: Option<(u64, &str)>) -> Played {
+        let zero = Money::ZERO;
+        let tick = tick.map(|(watched_ms, cost)| {
+            serde_json::from_value(json!({"seq": 1, "watched_ms": watched_ms, "cost": cost}))
+        });
+        Played {
+            place: 0,
+            account: account(),
+            before: Balance { posted: zero, held: zero, available: zero },
+            session: None,
+            receipt: socket,
+            answer: None,
+            tick: tick.transpose().unwrap(),
+            grace: Duration::ZERO,
+            was_lost: false,
+        }
+    }
+
+    fn count(socket: Option<&Value>, tick: Option<(u64, &str)>, written: &Value) -> usize {
+        let paid = "1.00".parse().unwrap();
+        differences(&played(socket.map(receipt), tick), &receipt(written), paid).len()
+    }
+
+    #[test]
+    fn what_agrees_makes_no_difference() {
+        assert_eq!(count(Some(&json!({})), Some((101_000, "1.01")), &json!({})), 0);
+        assert_eq!(count(None, Some((100_000, "1.00")), &json!({})), 0);
+        let free = json!({"watched_ms": 9, "was_free": true, "cost": "0.00", "refund": "30.00"});
+        let free = receipt(&free);
+        assert_eq!(differences(&played(None, Some((9, "0.09"))), &free, Money::ZERO).len(), 0);
+    }
+
+    #[test]
+    fn every_difference_is_seen() {
+        // Told another cost on the socket.
+        assert_eq!(count(Some(&json!({"cost": "1.01"})), None, &json!({})), 1);
+        // Another cost than the time comes to, and than was paid; nothing refunded for it.
+        assert_eq!(count(None, None, &json!({"cost": "1.01"})), 3);
+        assert_eq!(count(None, None, &json!({"watched_ms": 101_000})), 1);
+        assert_eq!(count(None, None, &json!({"refund": "28.00"})), 1);
+        // Free and charged.
+        assert_eq!(count(None, None, &json!({"was_free": true})), 1);
+        // More was told before the player left.
+        assert_eq!(count(None, Some((100_001, "1.00")), &json!({})), 1);
+    }
+}
