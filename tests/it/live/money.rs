@@ -15,7 +15,7 @@ async fn the_hold_grows_by_itself_while_there_is_money() {
     player.watch(&school.app, 0, 45, 5).await;
     assert_eq!(school.student.balance().await.1, "1.00");
     player.watch(&school.app, 45_000, 5, 5).await;
-    assert_eq!(player.until("extended").await["held"], "3.00");
+    assert_eq!(player.told("extended").await["held"], "3.00");
     player.watch(&school.app, 50_000, 70, 5).await;
     player.say(json!({"type": "end"})).await;
     assert_eq!(player.last("receipt").await.0["cost"], "2.00");
@@ -29,7 +29,7 @@ async fn a_session_stops_at_exactly_its_hold_and_is_settled_later() {
     let mut player = school.play().await;
     player.play(0).await;
     player.watch(&school.app, 0, 55, 5).await;
-    assert!(player.until("low_balance").await["remaining_ms"].as_u64().unwrap() <= 30_000);
+    assert!(player.told("low_balance").await["remaining_ms"].as_u64().unwrap() <= 30_000);
     school.app.app.clock.advance(Duration::from_secs(5));
     player.progress(60_000).await;
     assert_eq!(player.until("state").await["phase"], "suspended");

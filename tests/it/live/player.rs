@@ -1,6 +1,6 @@
 //! A player for tests: a standard client on a real socket.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt, StreamExt};
 use murph::id::{CourseId, SessionId};
@@ -24,6 +24,8 @@ const DEADLINE: Duration = Duration::from_secs(10);
 pub(crate) struct Player {
     socket: WebSocketStream<TcpStream>,
     pub(crate) session_id: SessionId,
+    /// What it was told so far, but for ticks.
+    told: Vec<Value>,
 }
 
 /// What came of a handshake that was refused.
@@ -73,7 +75,7 @@ impl Player {
     ) -> Result<Self, Refused> {
         let stream = TcpStream::connect(app.address).await.unwrap();
         match client_async(request, stream).await {
-            Ok((socket, _)) => Ok(Self { socket, session_id }),
+            Ok((socket, _)) => Ok(Self { socket, session_id, told: Vec::new() }),
             Err(Error::Http(response)) => {
                 let body = response.body().clone().unwrap_or_default();
                 Err((response.status().as_u16(), String::from_utf8_lossy(&body).into_owned()))
@@ -102,7 +104,12 @@ impl Player {
     /// The next message, whatever it is.
     pub(crate) async fn next(&mut self) -> Value {
         match self.receive().await {
-            Ok(message) => message,
+            Ok(message) => {
+                if message["type"] != "tick" {
+                    self.told.push(message.clone());
+                }
+                message
+            }
             Err(close) => panic!("the socket was closed: {close:?}"),
         }
     }
@@ -124,21 +131,34 @@ impl Player {
 
     /// The next message of this kind; others before it are left out.
     pub(crate) async fn until(&mut self, kind: &str) -> Value {
-        loop {
-            let message = self.next().await;
-            if message["type"] == kind {
-                return message;
+        let looking = async {
+            loop {
+                let message = self.next().await;
+                if message["type"] == kind {
+                    return message;
+                }
             }
+        };
+        timeout(DEADLINE, looking).await.unwrap_or_else(|_| panic!("no {kind} came"))
+    }
+
+    /// The last message of this kind, if it has come already; otherwise the next.
+    pub(crate) async fn told(&mut self, kind: &str) -> Value {
+        match self.told.iter().rev().find(|message| message["type"] == kind) {
+            Some(message) => message.clone(),
+            None => self.until(kind).await,
         }
     }
 
     /// The first tick for which this holds.
     pub(crate) async fn tick_where(&mut self, holds: impl Fn(&Value) -> bool) -> Value {
+        let deadline = Instant::now() + DEADLINE;
         loop {
             let tick = self.until("tick").await;
             if holds(&tick) {
                 return tick;
             }
+            assert!(Instant::now() < deadline, "{tick} after {:#?}", self.told);
         }
     }
 
