@@ -64,8 +64,9 @@ fn points(points: u16) -> BasisPoints {
 #[tokio::test]
 async fn of_many_starts_by_one_student_one_succeeds() {
     let world = World::with_nodes(2).await;
-    let student = world.student_with("45.00").await;
-    for price in ["0.60", "0.00"] {
+    // With 30.00 there is nothing left for the others: they are not told that, but why it is so.
+    for (price, funds) in [("0.60", "45.00"), ("0.60", "30.00"), ("0.00", "30.00")] {
+        let student = world.student_with(funds).await;
         let course = world.course(price).await;
         let starts = (0..100).map(|nth| {
             let (app, student, request) = (world.node(nth), &student, start_of(course.id));
