@@ -30,7 +30,10 @@ use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use self::fail::Failure;
-use crate::config::{Config, Sources};
+use crate::{
+    config::{Config, Sources},
+    live::message::ASYNCAPI,
+};
 
 /// Meters attention and turns it into money, exactly.
 ///
@@ -63,6 +66,8 @@ enum Command {
     CheckLedger(check_ledger::Options),
     /// Shows the settings in effect as TOML, without the secrets
     Config,
+    #[command(about = "Prints what is said on sockets, as AsyncAPI: to read and to generate from")]
+    Asyncapi,
     /// Makes accounts
     #[command(subcommand)]
     User(user::Command),
@@ -138,6 +143,7 @@ async fn run(command: Command, settings: Settings) -> Result<ExitCode, Failure> 
             check_ledger::run(&config, &options).await.map_err(cannot_check)
         }
         Command::Config => output::block(&config()?.masked()),
+        Command::Asyncapi => output::block(ASYNCAPI),
         Command::User(command) => user::run(config()?, command).await,
         Command::Health(options) => health::run(config, options).await,
         Command::Doctor(options) => doctor::run(config(), &options).await,

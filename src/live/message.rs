@@ -22,6 +22,9 @@ use crate::{
     money::{Amount, Currency, Money},
 };
 
+/// All of this for others to read, and to make clients from.
+pub const ASYNCAPI: &str = include_str!("../../asyncapi.yaml");
+
 /// The slowest and the fastest that a player may say it plays, in hundredths of the usual speed.
 const RATE_PERCENT: std::ops::RangeInclusive<u16> = 10..=1_600;
 

@@ -183,6 +183,12 @@ fn the_settings_in_effect_are_shown_without_secrets() {
     assert!(said.contains("secret = \"***\"") && !said.contains("hunter2"), "{said}");
 }
 
+#[test]
+fn what_is_said_on_sockets_is_printed_as_it_is_in_the_file() {
+    let file = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/asyncapi.yaml"));
+    assert_eq!(Place::sqlite().run(&["asyncapi"]).well(), file);
+}
+
 /// As in `murph config | head -0`.
 #[test]
 fn a_reader_that_has_gone_is_no_failure() {

@@ -19,4 +19,5 @@ mod payments;
 mod readme;
 mod schema;
 mod sessions;
+mod socket_contract;
 mod world;
