@@ -25,9 +25,13 @@ pub use self::{
 };
 use crate::{
     config::BusSettings,
-    domain::session::{EndReason, Session},
+    domain::{
+        meter::Phase,
+        session::{EndReason, Session},
+    },
     error::{Error, Result},
     id::{NodeId, SessionId, UserId},
+    money::Money,
     telemetry::Metrics,
 };
 
@@ -50,7 +54,11 @@ pub enum Notice {
     End { session_id: SessionId, reason: EndReason, actor: Option<UserId>, answer: Answer },
     /// To the node that meters a session: write it down and let go of it, and answer.
     Release { session_id: SessionId, answer: Answer },
-    /// The answer to one of those: done.
+    /// To the node that meters a session: say how it is.
+    Look { session_id: SessionId, answer: Answer },
+    /// The answer to a look.
+    Seen { request: u64, glance: Glance },
+    /// The answer to the others, or that there is nothing to see.
     Done { request: u64 },
     /// A wallet was credited.
     Credited { user_id: UserId },
@@ -58,6 +66,15 @@ pub enum Notice {
     SignedOut { user_id: UserId },
     /// A node has left, and its sessions are to be taken over.
     Left { node_id: NodeId },
+}
+
+/// A session as its meter has it. For showing only: nothing is decided by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Glance {
+    pub phase: Phase,
+    pub watched_ms: u64,
+    pub cost: Money,
+    pub held: Money,
 }
 
 /// Where an answer is to go.

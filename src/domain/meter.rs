@@ -58,9 +58,11 @@ pub const LOW_BALANCE: [Duration; 2] = [Duration::from_secs(120), Duration::from
 /// How long `money` lasts at `price_per_minute`. A free course lasts for ever.
 #[must_use]
 pub fn affordable(price_per_minute: Money, money: Money) -> Duration {
-    let micros = u64::try_from(money.micros()).unwrap_or_default();
-    match u64::try_from(price_per_minute.micros()) {
-        Ok(price) if price > 0 => Duration::from_millis(micros.saturating_mul(60_000) / price),
+    let micros = u128::try_from(money.micros()).unwrap_or_default();
+    match u128::try_from(price_per_minute.micros()) {
+        Ok(price) if price > 0 => {
+            Duration::from_millis(u64::try_from(micros * 60_000 / price).unwrap_or(u64::MAX))
+        }
         _ => Duration::MAX,
     }
 }

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::{
     app::App,
+    bus::Glance,
     db::{
         self,
         seen::{Filter, Of, Position, Seen},
@@ -109,6 +110,19 @@ fn phase(session: &Session) -> &'static str {
     match session.status {
         SessionStatus::Active => "active",
         SessionStatus::Completed | SessionStatus::Cancelled => "settled",
+    }
+}
+
+/// A session as it is at this moment, if the node that meters it can be asked.
+async fn live_view(app: &App, seen: Seen) -> SessionView {
+    let is_active = seen.session.status == SessionStatus::Active;
+    let glance = if is_active { app.errands.look(app, &seen.session).await } else { None };
+    let view = SessionView::from(seen);
+    match glance {
+        Some(Glance { phase, watched_ms, cost, held }) => {
+            SessionView { phase: phase.as_str(), watched_ms, cost, held, ..view }
+        }
+        None => view,
     }
 }
 
@@ -218,7 +232,8 @@ async fn end(
 /// The session one has open.
 async fn active(State(app): State<App>, Student(student): Student) -> Result<Json<SessionView>> {
     let seen = db::seen::find_active(&mut app.db.read().await?, student.user.id).await?;
-    Ok(Json(seen.ok_or(Error::NotFound("active session"))?.into()))
+    let seen = seen.ok_or(Error::NotFound("active session"))?;
+    Ok(Json(live_view(&app, seen).await))
 }
 
 /// A session one has, teaches, or watches over.
@@ -227,7 +242,8 @@ async fn show(
     caller: Caller,
     Path(id): Path<SessionId>,
 ) -> Result<Json<SessionView>> {
-    Ok(Json(sessions::find_seen(&app, &caller.user, id).await?.into()))
+    let seen = sessions::find_seen(&app, &caller.user, id).await?;
+    Ok(Json(live_view(&app, seen).await))
 }
 
 /// What a session cost, and why.

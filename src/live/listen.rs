@@ -49,7 +49,9 @@ fn obey(live: &Live, notice: Notice) {
         Notice::Release { session_id, answer } => {
             live.spawn(release(live.clone(), session_id, answer));
         }
-        Notice::Done { request } => live.app.errands.done(request),
+        Notice::Look { session_id, answer } => look(live, session_id, answer),
+        Notice::Seen { request, glance } => live.app.errands.done(request, Some(glance)),
+        Notice::Done { request } => live.app.errands.done(request, None),
         Notice::Credited { user_id } => {
             if let Some(session) = live.registry.find_of(user_id) {
                 session.credited(live);
@@ -62,6 +64,14 @@ fn obey(live: &Live, notice: Notice) {
         }
         Notice::Left { .. } => live.spawn(keep::adopt(live.clone())),
     }
+}
+
+/// Tells somebody how a session is.
+fn look(live: &Live, id: SessionId, answer: Answer) {
+    let request = answer.request;
+    let glance = live.registry.find(id).and_then(|session| session.glance(live));
+    let told = glance.map_or(Notice::Done { request }, |glance| Notice::Seen { request, glance });
+    live.app.bus.publish(To::Node(answer.to), told);
 }
 
 /// Settles a session for somebody who waits for it.

@@ -118,9 +118,6 @@ fn watch(live: &Live, session: &Arc<LiveSession>, socket: &Arc<Socket>, said: &S
         let detail = "the playhead cannot be there: send play after a seek";
         live.complain(socket, "implausible_position", detail);
     }
-    if let Some(passage) = reading.passage {
-        session.state().watching.passed(passage);
-    }
 }
 
 fn end(live: &Live, session: &Arc<LiveSession>, socket: &Arc<Socket>) {

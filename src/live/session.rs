@@ -22,7 +22,7 @@ use super::{
     watching::Watching,
 };
 use crate::{
-    bus::Answer,
+    bus::{Answer, Glance},
     domain::{
         checkpoint,
         claim::Park,
@@ -84,7 +84,6 @@ pub(super) struct Total {
 /// One turn of the wheel through a slot.
 #[derive(Debug)]
 pub(super) struct Turn {
-    pub(super) now: Moment,
     /// The machine's time, for signs of life. Tests move the other one.
     pub(super) real_ms: u64,
     /// Where frames are formatted.
@@ -165,10 +164,10 @@ impl LiveSession {
         if let Some(older) = state.socket.replace(Arc::clone(socket)) {
             live.send(&older, &Outgoing::Superseded);
             older.close(Close::Superseded);
-            state.meter.apply(Event::Detach, &live.rules, live.moment());
+            state.apply(live, Event::Detach);
         }
-        state.meter.apply(Event::Hold(claimed.held), &live.rules, live.moment());
-        let reading = state.meter.apply(Event::Attach, &live.rules, live.moment());
+        state.apply(live, Event::Hold(claimed.held));
+        let reading = state.apply(live, Event::Attach);
         state.shown = Some(reading.phase);
         let hello = state.hello(&reading, available, &live.app.config.metering);
         live.send(socket, &hello);
@@ -181,6 +180,18 @@ impl LiveSession {
         let now = live.moment();
         let watched = state.meter.read(&live.rules, now).watched;
         (watched, state.meter.stretches(&live.rules, now))
+    }
+
+    /// How it is at this moment. `None`: it is being settled.
+    pub(super) fn glance(&self, live: &Live) -> Option<Glance> {
+        let state = self.state();
+        let reading = state.meter.read(&live.rules, live.moment());
+        (state.stage == Stage::Open).then(|| Glance {
+            phase: reading.phase,
+            watched_ms: ms(reading.watched),
+            cost: reading.cost,
+            held: reading.held,
+        })
     }
 
     pub(super) fn knows_videos(&self) -> bool {
@@ -200,7 +211,7 @@ impl LiveSession {
         if state.is_on(socket) {
             state.socket = None;
             if state.stage == Stage::Open {
-                state.meter.apply(Event::Detach, &live.rules, live.moment());
+                state.apply(live, Event::Detach);
             }
         }
     }
@@ -216,7 +227,7 @@ impl LiveSession {
         if !state.is_on(socket) || state.stage != Stage::Open {
             return None;
         }
-        let reading = state.meter.apply(event, &live.rules, live.moment());
+        let reading = state.apply(live, event);
         self.follow(live, &mut state, &reading);
         Some(reading)
     }
@@ -228,7 +239,7 @@ impl LiveSession {
         let Some(held) = held.filter(|held| *held > state.session.held) else { return };
         state.session.held = held;
         state.marks_passed = 0;
-        let reading = state.meter.apply(Event::Hold(held), &live.rules, live.moment());
+        let reading = state.apply(live, Event::Hold(held));
         if let Some(socket) = &state.socket {
             live.send(socket, &Outgoing::Extended { held });
         }
@@ -244,7 +255,7 @@ impl LiveSession {
             Stage::Ending => return true,
             Stage::Gone => return false,
         }
-        let reading = state.meter.apply(Event::Tick, &live.rules, turn.now);
+        let reading = state.apply(live, Event::Tick);
         self.follow(live, &mut state, &reading);
         if state.stage != Stage::Open {
             return true;
@@ -268,7 +279,7 @@ impl LiveSession {
     pub(super) fn ring(self: &Arc<Self>, live: &Live) {
         let mut state = self.state();
         if state.stage == Stage::Open {
-            let reading = state.meter.apply(Event::Tick, &live.rules, live.moment());
+            let reading = state.apply(live, Event::Tick);
             self.follow(live, &mut state, &reading);
         }
     }
@@ -353,6 +364,15 @@ impl LiveSession {
 }
 
 impl State {
+    /// Tells the meter what happened, and notes what that says about a video.
+    fn apply(&mut self, live: &Live, event: Event) -> Reading {
+        let reading = self.meter.apply(event, &live.rules, live.moment());
+        if let Some(passage) = reading.passage {
+            self.watching.passed(passage);
+        }
+        reading
+    }
+
     pub(super) fn is_on(&self, socket: &Arc<Socket>) -> bool {
         self.socket.as_ref().is_some_and(|known| Arc::ptr_eq(known, socket))
     }
@@ -365,9 +385,8 @@ impl State {
 
     /// Ends the charge, and says what it has all come to.
     pub(super) fn total(&mut self, live: &Live) -> Total {
-        let now = live.moment();
-        let reading = self.meter.apply(Event::Detach, &live.rules, now);
-        let stretches = self.meter.stretches(&live.rules, now);
+        let reading = self.apply(live, Event::Detach);
+        let stretches = self.meter.stretches(&live.rules, live.moment());
         Total { session: self.session.clone(), watched: reading.watched, stretches }
     }
 

@@ -363,12 +363,6 @@ impl Person {
         assert_eq!(reply.status, StatusCode::CREATED, "{reply:?}");
     }
 
-    /// What is owned, if there is an account at all.
-    pub(crate) async fn balance_or_none(&self) -> Option<String> {
-        let reply = self.get("/payments/wallet/balance").await;
-        reply.body["posted"].as_str().map(str::to_owned)
-    }
-
     /// What the wallet, or the earnings, are: posted, held, available.
     pub(crate) async fn balance(&self) -> (String, String, String) {
         let reply = self.get("/payments/wallet/balance").await;

@@ -46,11 +46,6 @@ impl School {
         self.student.get(&format!("/sessions/{}", player.session_id)).await.is(200).body
     }
 
-    pub(crate) async fn receipt(&self, player: &Player) -> Value {
-        let path = format!("/sessions/{}/receipt", player.session_id);
-        self.student.get(&path).await.is(200).body
-    }
-
     /// Waits until the session at `path` is in this phase.
     pub(crate) async fn until_phase(&self, path: &str, phase: &str) -> Value {
         self.until(path, |session| session["phase"] == phase).await

@@ -77,8 +77,17 @@ async fn several_processes_play_with_the_accounts_of_an_earlier_run() {
 async fn a_fleet_that_is_interrupted_ends_its_sessions() {
     let (database, place, serving) = school().await;
     let url = serving.url();
-    let fleet =
-        place.serve(&["load", "--url", &url, "--players", "3", "--duration", "1h", "--end", "drop"]);
+    let fleet = place.serve(&[
+        "load",
+        "--url",
+        &url,
+        "--players",
+        "3",
+        "--duration",
+        "1h",
+        "--end",
+        "drop",
+    ]);
     serving.line_with("opened session");
     fleet.signal("INT");
     // Well, and so all that was started has been settled and compared.

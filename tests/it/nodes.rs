@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use futures_util::future::join_all;
 use murph::{
     app::App,
-    db::{self, Db},
+    db,
     domain::{
         checkpoint::{self, Entry, SLOTS, slot_of},
         claim::{Claim, Park},
@@ -575,81 +575,4 @@ async fn what_was_handed_in_is_still_written_when_murph_stops() {
     let refused = world.node(1).claims.claim(claim_of(&session)).await;
     assert!(matches!(refused, Err(Error::Busy)), "{refused:?}");
     world.close().await;
-}
-
-#[tokio::test]
-async fn zz_measure() {
-    let world = joined(2).await;
-    let course = world.course("0.00").await;
-    let n: usize = std::env::var("N").unwrap().parse().unwrap();
-    let me = world.node(0).node_id.uuid().simple().to_string();
-    let c = course.id.uuid().simple().to_string();
-    let t = course.teacher_id.uuid().simple().to_string();
-    let story = serde_json::to_string(&vec![Stretch(StretchKind::Watched, 5_000), Stretch(StretchKind::Paused, 700), Stretch(StretchKind::Watched, 5_000), Stretch(StretchKind::Hidden, 700)]).unwrap();
-    let is_pg = crate::harness::postgres_url().is_some();
-    if is_pg {
-        world.sql(&format!("INSERT INTO users (id,email,name,role,status,password_hash,profile,created_at,updated_at) SELECT gen_random_uuid(), 'x'||g||'@e', 'x','student','active','x','{{}}', now(), now() FROM generate_series(1,{n}) g")).await;
-        world.sql(&format!("INSERT INTO sessions (id, student_id, course_id, teacher_id, currency, price_per_minute, platform_basis_points, partners, free_below_ms, auto_extend, held, status, fence, watched_ms, cost, started_at, node_id, stretches) SELECT gen_random_uuid(), u.id, '{c}','{t}','USD',0,0,'[]',0,true,0,'active',2,1000,0, now(), '{me}', '{story}' FROM users u WHERE email LIKE 'x%@e'")).await;
-    } else {
-        world.sql(&format!("WITH RECURSIVE g(g) AS (SELECT 1 UNION ALL SELECT g+1 FROM g WHERE g < {n}) INSERT INTO users (id,email,name,role,status,password_hash,profile,created_at,updated_at) SELECT randomblob(16), 'x'||g||'@e', 'x','student','active','x','{{}}', 1, 1 FROM g")).await;
-        world.sql(&format!("INSERT INTO sessions (id, student_id, course_id, teacher_id, currency, price_per_minute, platform_basis_points, partners, free_below_ms, auto_extend, held, status, fence, watched_ms, cost, started_at, node_id, stretches) SELECT randomblob(16), u.id, x'{c}',x'{t}','USD',0,0,'[]',0,1,0,'active',2,1000,0, 1, x'{me}', '{story}' FROM users u WHERE email LIKE 'x%@e'")).await;
-    }
-    if let Db::Sqlite { writer, .. } = &world.app().db {
-        for sql in std::fs::read_to_string("/tmp/nodes_m/explain.sql").unwrap().split(";;") {
-            let rows: Vec<(i64, i64, i64, String)> = sqlx::query_as(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"))).fetch_all(writer).await.unwrap();
-            for row in rows { eprintln!("{row:?}"); }
-            eprintln!("--");
-        }
-    }
-    let mut tx = world.app().db.read().await.unwrap();
-    let ids = db::claims::list_of_node(&mut tx, world.node(0).node_id, dawn()).await.unwrap();
-    drop(tx);
-    assert_eq!(ids.len(), n);
-    let entries: Vec<Entry> = ids.iter().map(|(id, fence, _)| Entry { session_id: *id, fence: *fence, watched_ms: 12_000, was_attached: true }).collect();
-    for _ in 0..2 {
-        let began = std::time::Instant::now();
-        assert!(save(world.node(0), &entries).await);
-        eprintln!("save of 64 slots with {n}: {:?}", began.elapsed());
-    }
-    for _ in 0..2 {
-        nodes::renew(world.node(0)).await.unwrap();
-        nodes::renew(world.node(1)).await.unwrap();
-        let began = std::time::Instant::now();
-        assert!(nodes::bury_and_adopt(world.node(1)).await.unwrap().is_empty());
-        eprintln!("looking for orphans, none: {:?}", began.elapsed());
-    }
-    let began = std::time::Instant::now();
-    let mut tx = world.app().db.read().await.unwrap();
-    db::claims::list_of_node(&mut tx, world.node(0).node_id, dawn()).await.unwrap();
-    drop(tx);
-    eprintln!("reconciling list: {:?}", began.elapsed());
-    lose_all_but(&world, &[world.node(1)]).await;
-    let began = std::time::Instant::now();
-    let mut adopted = Vec::new();
-    loop {
-        let began = std::time::Instant::now();
-        nodes::renew(world.node(1)).await.unwrap();
-        let some = nodes::bury_and_adopt(world.node(1)).await.unwrap();
-        eprintln!("  {} in {:?}", some.len(), began.elapsed());
-        if some.is_empty() { break }
-        adopted.extend(some);
-    }
-    eprintln!("adopted {} in {:?}", adopted.len(), began.elapsed());
-    assert!(adopted.iter().all(|a| a.session.watched == 12 * SECOND && a.lost && a.was_attached));
-    let app = world.node(1);
-    let began = std::time::Instant::now();
-    let claims = adopted.iter().take(n / 10).map(|a| app.claims.claim(claim_of(&a.session)));
-    let won = join_all(claims).await.into_iter().filter(|c| c.as_ref().unwrap().is_some()).count();
-    eprintln!("{won} claims at once: {:?}", began.elapsed());
-    let began = std::time::Instant::now();
-    let parks = adopted[n / 10..].iter().map(|a| park_of(&a.session)).collect();
-    let parked = nodes::let_go(app, parks).await.unwrap().len();
-    eprintln!("let go of {parked}: {:?}", began.elapsed());
-    nodes::join(world.node(0)).await.unwrap();
-    nodes::renew(app).await.unwrap();
-    let began = std::time::Instant::now();
-    let (a, b) = tokio::join!(adopt_all(world.node(0)), adopt_all(world.node(1)));
-    eprintln!("two nodes adopted {} + {} in {:?}", a.len(), b.len(), began.elapsed());
-    for node in &world.nodes { node.finish().await; }
-    world.database.remove().await;
 }

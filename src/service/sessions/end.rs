@@ -16,6 +16,7 @@ use crate::{
     id::{NodeId, SessionId},
     service::{
         identity::Caller,
+        nodes,
         sessions::{End, settle},
     },
     time::Timestamp,
@@ -91,7 +92,7 @@ async fn end_here(
     if session.status != SessionStatus::Active {
         return Ok(Settled { session, by_this_call: false });
     }
-    let known = last_known(app, &session);
+    let known = nodes::last_known(app, &session).await?;
     // Whoever comes with a player raises the fence; before that, it was never there.
     let rest = match session.fence {
         1 => StretchKind::Opening,
@@ -105,11 +106,4 @@ async fn end_here(
         actor: Some(caller.user.id),
     };
     settle(app, session, end, now).await
-}
-
-/// The session with what was last heard of it.
-///
-/// As long as nobody writes down how far its meter is, that is what the session itself says.
-fn last_known(_app: &App, session: &Session) -> Session {
-    session.clone()
 }

@@ -38,6 +38,7 @@ async fn only_proven_time_is_charged() {
     let tick = player.tick_where(|tick| tick["watched_ms"] == 125_000).await;
     assert_eq!(tick["cost"], "1.25");
     player.say(json!({"type": "pause"})).await;
+    while player.until("state").await["phase"] != "paused" {}
     school.app.app.clock.advance(MINUTE);
     player.say(json!({"type": "end"})).await;
     let (receipt, _) = player.last("receipt").await;

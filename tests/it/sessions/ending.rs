@@ -148,7 +148,7 @@ async fn the_node_that_meters_a_session_is_asked_to_end_it() {
         assert_eq!((id, reason), (session.id, EndReason::EndedByStudent));
         let end = watched(5 * MINUTE, &student);
         service::settle(app, session.clone(), end, now).await.unwrap();
-        app.errands.done(request);
+        app.errands.done(request, None);
     };
     let (settled, ()) = tokio::join!(wish, meter);
 
@@ -170,7 +170,7 @@ async fn a_node_that_answers_and_does_nothing_does_not_hold_it_up() {
     let (asker, now) = (caller(&student), world.clock.now() + MINUTE);
 
     let wish = service::end(app, &asker, session.id, now);
-    let meter = async { app.errands.done(next_end(&mut inbox).await.2) };
+    let meter = async { app.errands.done(next_end(&mut inbox).await.2, None) };
     let (settled, ()) = tokio::join!(wish, meter);
 
     let settled = settled.unwrap();
@@ -197,7 +197,7 @@ async fn a_session_that_changes_hands_meanwhile_is_ended_all_the_same() {
                stretches = '[[\"opening\",1000],[\"watched\",45000]]'",
         )
         .await;
-        app.errands.done(request);
+        app.errands.done(request, None);
     };
     let (settled, ()) = tokio::join!(wish, meter);
 
