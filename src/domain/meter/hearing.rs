@@ -17,7 +17,7 @@ pub(super) struct Heard {
 
 impl Meter {
     pub(super) fn play(&mut self, position: Position, rules: &Rules, now: Moment) -> Verdict {
-        let state = match self.state {
+        match self.state {
             State::Opening | State::Detached { .. } => return Verdict::Fine,
             // A message that came twice.
             State::Playing
@@ -26,14 +26,12 @@ impl Meter {
             {
                 return Verdict::Fine;
             }
-            _ if self.is_used_up() => State::Suspended { playing: true },
-            _ => State::Playing,
-        };
-        // A session waiting for money has waited since the hold was used up, whatever is played.
-        if matches!(self.state, State::Suspended { .. }) {
-            self.state = state;
-        } else {
-            self.turn(state, rules, now);
+            // It goes on waiting for money, and not for longer.
+            State::Suspended { .. } => self.state = State::Suspended { playing: true },
+            State::Paused | State::Playing | State::Stalled { .. } => {
+                self.turn(State::Playing, rules, now);
+                self.suspend_if_used_up(rules, now);
+            }
         }
         self.reference = Reference::new(&position, now);
         if position.is_absurd() { Verdict::Implausible } else { Verdict::Fine }
@@ -90,21 +88,19 @@ impl Meter {
     /// The player says that it stood still: what had run up since the last proof is not charged,
     /// unless the next proof comes soon and shows otherwise.
     fn stall(&mut self, kind: StretchKind, rules: &Rules, now: Moment) {
-        let recoverable = match self.state {
-            State::Stalled { recoverable, .. } => recoverable,
-            _ => true,
-        };
-        let is_close = self.gap_ms(now) <= whole_ms(rules.tick).saturating_mul(2);
-        self.state = if recoverable && is_close {
-            State::Stalled { kind, recoverable: true }
-        } else {
-            let kind_before = match self.state {
-                State::Stalled { kind, .. } => kind,
-                _ => kind,
+        let tick_ms = whole_ms(rules.tick);
+        let gap_ms = self.gap_ms(now);
+        let was_recoverable = !matches!(self.state, State::Stalled { recoverable: false, .. });
+        let recoverable = was_recoverable && gap_ms <= tick_ms.saturating_mul(2);
+        if !recoverable {
+            let (stood_ms, kind_before) = match self.state {
+                State::Stalled { kind, .. } => (gap_ms, kind),
+                _ => (tick_ms, kind),
             };
-            self.book(kind_before, self.gap_ms(now));
-            State::Stalled { kind, recoverable: false }
-        };
+            self.book(kind_before, stood_ms);
+            self.book(StretchKind::Silent, self.gap_ms(now));
+        }
+        self.state = State::Stalled { kind, recoverable };
     }
 
     pub(super) fn pause(&mut self, rules: &Rules, now: Moment) {
