@@ -71,7 +71,54 @@ pub fn course_percentage(coverage: impl Iterator<Item = u64>, videos: u64) -> u8
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    const HOUR_MS: u64 = 3_600_000;
+
+    fn seen(passages: &[(u64, u64)], length_ms: u64) -> Progress {
+        let mut progress = Progress::new(0);
+        for (from_ms, to_ms) in passages {
+            progress.advance(*from_ms, *to_ms, Some(length_ms), 5_000);
+        }
+        progress
+    }
+
+    #[test]
+    fn only_what_was_passed_through_is_seen() {
+        for (claim, passages, percentage) in [
+            ("nothing", vec![], 0),
+            ("all", vec![(0, HOUR_MS)], 100),
+            ("all and more", vec![(0, HOUR_MS + 9_000)], 100),
+            ("half", vec![(0, HOUR_MS / 2)], 50),
+            ("the same half", vec![(0, HOUR_MS / 2), (60_000, HOUR_MS / 2)], 50),
+            ("the ends", vec![(0, HOUR_MS / 4), (HOUR_MS * 3 / 4, HOUR_MS)], 50),
+            ("a minute", vec![(0, 60_000)], 1),
+            ("a glance", vec![(0, 1_000)], 0),
+            ("backwards", vec![(HOUR_MS, 0)], 0),
+            ("standing still", vec![(HOUR_MS / 128, HOUR_MS / 128)], 0),
+            ("beyond the end", vec![(HOUR_MS, u64::MAX)], 0),
+        ] {
+            assert_eq!(watch_percentage(seen(&passages, HOUR_MS).coverage), percentage, "{claim}");
+        }
+        assert_eq!(watch_percentage(seen(&[(0, 1)], 1).coverage), 100, "a very short video");
+        let mut progress = Progress::new(3);
+        progress.advance(5, u64::MAX, None, u64::MAX);
+        progress.advance(5, 7, Some(0), 1);
+        let told = Progress { video: 3, position_ms: 7, watched_ms: u64::MAX, coverage: 0 };
+        assert_eq!(progress, told, "without a length nobody knows which part");
+    }
+
+    #[test]
+    fn what_was_noted_twice_is_seen_once() {
+        let mut early = seen(&[(0, HOUR_MS / 2)], HOUR_MS);
+        let late = seen(&[(0, HOUR_MS / 2), (HOUR_MS / 2, HOUR_MS)], HOUR_MS);
+        early.merge(&late);
+        assert_eq!(early, late);
+        early.merge(&seen(&[(0, 60_000)], HOUR_MS));
+        assert_eq!(early, late);
+    }
 
     #[test]
     fn all_is_all_and_a_little_is_not_nothing() {
@@ -89,6 +136,40 @@ mod tests {
             [(vec![], 0, 0), (vec![], 3, 0), (vec![all], 3, 33), (vec![all, all], 2, 100)]
         {
             assert_eq!(course_percentage(coverage.into_iter(), videos), percent);
+        }
+    }
+
+    proptest! {
+        /// Whoever watches from the start to the end has always seen all of it, at any rhythm.
+        #[test]
+        fn watching_it_all_is_seeing_it_all(
+            length_ms in 1..20_000_000_u64, steps in prop::collection::vec(1..10_000_u64, 1..9),
+        ) {
+            let mut progress = Progress::new(0);
+            let mut at_ms = 0;
+            for step in steps.iter().cycle() {
+                let to_ms = (at_ms + step.max(&(length_ms / 1_000))).min(length_ms);
+                progress.advance(at_ms, to_ms, Some(length_ms), to_ms - at_ms);
+                let shown = u64::from(watch_percentage(progress.coverage));
+                prop_assert!(shown <= to_ms * 100 / length_ms + 1, "{} of {}", to_ms, length_ms);
+                at_ms = to_ms;
+                if at_ms == length_ms {
+                    break;
+                }
+            }
+            prop_assert_eq!(watch_percentage(progress.coverage), 100);
+            prop_assert_eq!((progress.watched_ms, progress.position_ms), (length_ms, length_ms));
+        }
+
+        /// No numbers make it panic.
+        #[test]
+        fn any_passage_is_harmless(
+            from_ms: u64, to_ms: u64, length_ms: Option<u64>, watched_ms: u64,
+        ) {
+            let mut progress = Progress::new(0);
+            progress.advance(from_ms, to_ms, length_ms, watched_ms);
+            progress.advance(to_ms, from_ms, length_ms, watched_ms);
+            prop_assert!(watch_percentage(progress.coverage) <= 100);
         }
     }
 }
