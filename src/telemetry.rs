@@ -333,6 +333,26 @@ impl Inner {
             "Operations waiting for the writer now",
             self.ledger_queue.clone(),
         );
+        registry.register(
+            "database_connections",
+            "Connections to the database now",
+            self.database_connections.clone(),
+        );
+        registry.register(
+            "bus_messages",
+            "Notices to other nodes and from them, by what became of them",
+            self.bus_messages.clone(),
+        );
+        registry.register(
+            "bus_up",
+            "Whether other nodes can be told anything",
+            self.bus_up.clone(),
+        );
+        self.register_live();
+    }
+
+    fn register_live(&mut self) {
+        let registry = &mut self.registry;
         registry.register("sessions_active", "Sessions metered here now", self.sessions.clone());
         registry.register("sockets", "Sockets open now", self.sockets.clone());
         registry.register("ticks", "Ticks that players were sent", self.ticks.clone());
@@ -358,21 +378,6 @@ impl Inner {
             "What was watched in a session",
             Unit::Seconds,
             self.session_watched.clone(),
-        );
-        registry.register(
-            "database_connections",
-            "Connections to the database now",
-            self.database_connections.clone(),
-        );
-        registry.register(
-            "bus_messages",
-            "Notices to other nodes and from them, by what became of them",
-            self.bus_messages.clone(),
-        );
-        registry.register(
-            "bus_up",
-            "Whether other nodes can be told anything",
-            self.bus_up.clone(),
         );
     }
 }

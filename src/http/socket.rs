@@ -5,7 +5,7 @@
 
 use axum::{
     Extension, Router,
-    extract::{Request, State},
+    extract::Request,
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
     response::{IntoResponse, Response},
     routing::any,
@@ -44,14 +44,13 @@ struct EnterQuery {
 
 /// Open a session's socket.
 async fn enter(
-    State(app): State<App>,
     Extension(live): Extension<Live>,
     ClientAddr(address): ClientAddr,
     Path(session_id): Path<SessionId>,
     Query(query): Query<EnterQuery>,
     mut request: Request,
 ) -> Response {
-    let accept = match check(&request, &app.config.server) {
+    let accept = match check(&request, live.settings()) {
         Ok(accept) => accept,
         Err(problem) => return problem.into_response(),
     };

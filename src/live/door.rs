@@ -100,10 +100,13 @@ impl Live {
         let live = self.clone();
         self.spawn(async move {
             match upgrade.await {
-                Ok(upgraded) => match (take_over.0)(upgraded) {
-                    Some(wire) => live.let_in(wire, visitor).await,
-                    None => tracing::error!("a connection was not one of this server's"),
-                },
+                Ok(upgraded) => {
+                    if let Some(wire) = (take_over.0)(upgraded) {
+                        live.let_in(wire, visitor).await;
+                    } else {
+                        tracing::error!("a connection was not one of this server's");
+                    }
+                }
                 Err(error) => debug!(%error, "a connection was gone before it was a socket"),
             }
         });

@@ -76,7 +76,7 @@ async fn finish(
 /// What came of an attempt to settle.
 enum Outcome {
     /// It is settled, by this call or by another.
-    Settled(Session),
+    Settled(Box<Session>),
     /// It is another node's by now.
     Elsewhere,
     /// This node stops before the database could be reached. Whoever takes the session over will
@@ -92,7 +92,7 @@ async fn settle(live: &Live, total: Total, why: (EndReason, Option<UserId>)) -> 
         let end = End { watched, stretches: stretches.clone(), reason, actor };
         let now = live.app.clock.now();
         match sessions::settle(&live.app, session.clone(), end, now).await {
-            Ok(settled) => return Outcome::Settled(settled.session),
+            Ok(settled) => return Outcome::Settled(Box::new(settled.session)),
             // Claimed again on this very node, a moment ago; or taken over.
             Err(Error::Fenced) => match own(live, &session).await {
                 Ok(Some(row)) => session = row,

@@ -2,11 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{
-    Live,
-    message::Outgoing,
-    session::{LiveSession, ms},
-};
+use super::{Live, message::Outgoing, session::LiveSession, telling::ms};
 use crate::{
     db,
     domain::{

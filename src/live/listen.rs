@@ -11,7 +11,7 @@ use super::{
 use crate::{
     bus::{Answer, Heard, Inbox, Notice, To},
     db,
-    domain::session::EndReason,
+    domain::{session::EndReason, user::UserStatus},
     error::{OrLog, Result},
     id::{SessionId, UserId},
 };
@@ -37,12 +37,12 @@ fn act(live: &Live, heard: Heard) {
             live.registry.insert(LiveSession::opening(*session, now, moment));
         }
         Heard::Gap => live.spawn(keep::reconcile(live.clone())),
-        Heard::Notice(notice) => obey(live, notice),
+        Heard::Notice(notice) => obey(live, &notice),
     }
 }
 
-fn obey(live: &Live, notice: Notice) {
-    match notice {
+fn obey(live: &Live, notice: &Notice) {
+    match *notice {
         Notice::End { session_id, reason, actor, answer } => {
             end(live, session_id, (reason, actor), answer);
         }
@@ -123,7 +123,7 @@ async fn is_signed_out(live: &Live, session: &Arc<LiveSession>) -> Result<bool> 
     let mut tx = live.app.db.read().await?;
     let now = live.app.clock.now();
     let user = db::users::find_signed_in(&mut tx, session.student_id, login_id, now).await?;
-    Ok(!user.is_some_and(|user| user.status == crate::domain::user::UserStatus::Active))
+    Ok(user.is_none_or(|user| user.status != UserStatus::Active))
 }
 
 pub(super) fn end_signed_out(live: &Live, session: &Arc<LiveSession>) {

@@ -29,6 +29,7 @@ mod refusal;
 mod registry;
 mod session;
 mod socket;
+mod telling;
 mod watching;
 mod wheel;
 
@@ -50,7 +51,7 @@ pub use self::{
     registry::CountedSocket,
     socket::Wire,
 };
-use crate::{app::App, domain::meter::Rules, error::Result, id::SessionId, time::Moment};
+use crate::{app::App, config, domain::meter::Rules, error::Result, id::SessionId, time::Moment};
 
 /// The live part of a node. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -101,6 +102,12 @@ impl Live {
     /// back. Nothing is settled by it.
     pub async fn drain(&self) {
         drain::run(self).await;
+    }
+
+    /// What the server was set to grant.
+    #[must_use]
+    pub fn settings(&self) -> &config::Server {
+        &self.app.config.server
     }
 
     /// Counts one more socket from `address`, if there may be one.

@@ -10,15 +10,14 @@ use std::{
     time::Duration,
 };
 
-use tokio_tungstenite::tungstenite::Utf8Bytes;
-
 use super::{
     Live,
     close::Close,
     ending,
     funds::{self, Growth},
-    message::{Hello, Outgoing, Tick},
-    socket::{Sent, Socket},
+    message::Outgoing,
+    socket::Socket,
+    telling::ms,
     watching::Watching,
 };
 use crate::{
@@ -57,7 +56,7 @@ pub(super) struct State {
     pub(super) answers: Vec<Answer>,
     /// What the player was told last.
     shown: Option<Phase>,
-    seq: u64,
+    pub(super) seq: u64,
     /// How many of the marks of [`LOW_BALANCE`] have been passed.
     marks_passed: usize,
     is_growing: bool,
@@ -340,12 +339,12 @@ impl LiveSession {
     }
 
     /// Stops metering for good, unless somebody else did. The caller decides what becomes of it.
-    pub(super) fn stop(&self, live: &Live, stage: Stage) -> Option<(Total, Option<Arc<Socket>>)> {
+    pub(super) fn stop(&self, live: &Live, becomes: Stage) -> Option<(Total, Option<Arc<Socket>>)> {
         let mut state = self.state();
         if state.stage != Stage::Open {
             return None;
         }
-        state.stage = stage;
+        state.stage = becomes;
         let total = state.total(live);
         Some((total, state.socket.take()))
     }
@@ -389,72 +388,4 @@ impl State {
         let stretches = self.meter.stretches(&live.rules, live.moment());
         Total { session: self.session.clone(), watched: reading.watched, stretches }
     }
-
-    fn hello(
-        &self,
-        reading: &Reading,
-        available: Money,
-        metering: &crate::config::Metering,
-    ) -> Outgoing {
-        let terms = &self.session.terms;
-        Outgoing::Hello(Hello {
-            session_id: self.session.id,
-            phase: reading.phase.as_str(),
-            watched_ms: ms(reading.watched),
-            cost: reading.cost,
-            held: reading.held,
-            available,
-            price_per_minute: terms.price_per_minute,
-            currency: terms.currency,
-            tick_ms: metering.tick_ms,
-            grace_ms: metering.reconnect_grace_ms,
-            short_session_free: !terms.free_below.is_zero(),
-            remaining_ms: reading.remaining.map(ms),
-        })
-    }
-
-    fn tick_frame(&self, reading: &Reading, buffer: &mut bytes::BytesMut) -> Utf8Bytes {
-        let tick = Tick {
-            seq: self.seq,
-            watched_ms: ms(reading.watched),
-            cost: reading.cost,
-            held: reading.held,
-            remaining_ms: reading.remaining.map(ms),
-            free_remaining_ms: ms(reading.free_remaining),
-        };
-        tick.write(buffer);
-        Utf8Bytes::try_from(buffer.split().freeze()).expect("JSON is UTF-8")
-    }
-
-    fn pack(&self, reading: &Reading, packed: &mut Vec<u8>) {
-        let entry = checkpoint::Entry {
-            session_id: self.session.id,
-            fence: self.session.fence,
-            watched_ms: ms(reading.watched),
-            was_attached: reading.phase != Phase::Opening,
-        };
-        checkpoint::push(packed, &entry);
-    }
-}
-
-impl Live {
-    /// Sends a message that must arrive, if anything does.
-    pub(super) fn send(&self, socket: &Arc<Socket>, message: &Outgoing) {
-        let mut text = String::new();
-        message.write(&mut text);
-        self.after(socket, socket.send(text.into()));
-    }
-
-    /// A peer that does not take what it is sent gets some time for it, beside everybody else.
-    pub(super) fn after(&self, socket: &Arc<Socket>, sent: Sent) {
-        if sent == Sent::Slow {
-            let (socket, patience) = (Arc::clone(socket), self.app.config.live.slow_reader());
-            self.spawn(async move { socket.catch_up(patience).await });
-        }
-    }
-}
-
-/// A span as messages have it.
-pub(super) fn ms(span: Duration) -> u64 {
-    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }

@@ -242,10 +242,9 @@ impl Socket {
         let reading = async {
             loop {
                 match self.read() {
-                    Received::Over => return,
+                    // tungstenite remembers that it failed, so both are for good.
+                    Received::Over | Received::Refused(_) => return,
                     Received::Nothing if self.tcp.readable().await.is_err() => return,
-                    // tungstenite remembers that it failed, so this ends, too.
-                    Received::Refused(_) => return,
                     _ => {}
                 }
             }
@@ -259,16 +258,16 @@ impl Socket {
         self.asked_ms.store(0, Ordering::Relaxed);
     }
 
-    /// Asks a peer that has been quiet for `ping` for a sign of life. `false` if it was asked
-    /// before and has given none for `pong`.
-    pub(super) fn is_alive(&self, now_ms: u64, ping: Duration, pong: Duration) -> bool {
+    /// Asks a peer that has been `quiet_for` so long for a sign of life. `false` if it was asked
+    /// before and has given none for all our `patience`.
+    pub(super) fn is_alive(&self, now_ms: u64, quiet_for: Duration, patience: Duration) -> bool {
         let since = |then: &AtomicU64| {
             Duration::from_millis(now_ms.saturating_sub(then.load(Ordering::Relaxed)))
         };
         if self.asked_ms.load(Ordering::Relaxed) != 0 {
-            return since(&self.asked_ms) < pong;
+            return since(&self.asked_ms) < patience;
         }
-        if since(&self.heard_ms) >= ping {
+        if since(&self.heard_ms) >= quiet_for {
             self.asked_ms.store(now_ms.max(1), Ordering::Relaxed);
             // Behind a message that is not taken, the question would not arrive anyway.
             if !self.is_slow.load(Ordering::Relaxed) {

@@ -89,14 +89,14 @@ fn turn(live: &Live, slot: usize, had_sessions: &mut bool, buffer: BytesMut) -> 
     let mut packed = Vec::new();
     checkpoint::begin(&mut packed);
     let empty = packed.len();
-    let mut turn = Turn { now: live.moment(), real_ms: live.real_ms(), buffer, packed, ticks: 0 };
+    let mut turn = Turn { real_ms: live.real_ms(), buffer, packed, ticks: 0 };
     sessions.retain(|session| session.tick(live, &mut turn));
     live.registry.give_back(slot, sessions);
     live.app.metrics.record_ticks(turn.ticks);
-    let has_sessions = turn.packed.len() > empty;
+    let is_empty = turn.packed.len() == empty;
     // An empty slot is written once, over what stood there.
-    if has_sessions || std::mem::replace(had_sessions, has_sessions) {
-        *had_sessions = has_sessions;
+    if !is_empty || std::mem::take(had_sessions) {
+        *had_sessions = !is_empty;
         let _ = live.checkpoints.send((slot, turn.packed));
     }
     turn.buffer

@@ -1,0 +1,91 @@
+//! What a player is told: the words for what the meter says, and how they leave.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::BytesMut;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+
+use super::{
+    Live,
+    message::{Hello, Outgoing, Tick},
+    session::State,
+    socket::{Sent, Socket},
+};
+use crate::{
+    config::Metering,
+    domain::{
+        checkpoint,
+        meter::{Phase, Reading},
+    },
+    money::Money,
+};
+
+impl State {
+    pub(super) fn hello(
+        &self,
+        reading: &Reading,
+        available: Money,
+        metering: &Metering,
+    ) -> Outgoing {
+        let terms = &self.session.terms;
+        Outgoing::Hello(Hello {
+            session_id: self.session.id,
+            phase: reading.phase.as_str(),
+            watched_ms: ms(reading.watched),
+            cost: reading.cost,
+            held: reading.held,
+            available,
+            price_per_minute: terms.price_per_minute,
+            currency: terms.currency,
+            tick_ms: metering.tick_ms,
+            grace_ms: metering.reconnect_grace_ms,
+            short_session_free: !terms.free_below.is_zero(),
+            remaining_ms: reading.remaining.map(ms),
+        })
+    }
+
+    pub(super) fn tick_frame(&self, reading: &Reading, buffer: &mut BytesMut) -> Utf8Bytes {
+        let tick = Tick {
+            seq: self.seq,
+            watched_ms: ms(reading.watched),
+            cost: reading.cost,
+            held: reading.held,
+            remaining_ms: reading.remaining.map(ms),
+            free_remaining_ms: ms(reading.free_remaining),
+        };
+        tick.write(buffer);
+        Utf8Bytes::try_from(buffer.split().freeze()).expect("JSON is UTF-8")
+    }
+
+    pub(super) fn pack(&self, reading: &Reading, packed: &mut Vec<u8>) {
+        let entry = checkpoint::Entry {
+            session_id: self.session.id,
+            fence: self.session.fence,
+            watched_ms: ms(reading.watched),
+            was_attached: reading.phase != Phase::Opening,
+        };
+        checkpoint::push(packed, &entry);
+    }
+}
+
+impl Live {
+    /// Sends a message that must arrive, if anything does.
+    pub(super) fn send(&self, socket: &Arc<Socket>, message: &Outgoing) {
+        let mut text = String::new();
+        message.write(&mut text);
+        self.after(socket, socket.send(text.into()));
+    }
+
+    /// A peer that does not take what it is sent gets some time for it, beside everybody else.
+    pub(super) fn after(&self, socket: &Arc<Socket>, sent: Sent) {
+        if sent == Sent::Slow {
+            let (socket, patience) = (Arc::clone(socket), self.app.config.live.slow_reader());
+            self.spawn(async move { socket.catch_up(patience).await });
+        }
+    }
+}
+
+/// A span as messages have it.
+pub(super) fn ms(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
