@@ -87,14 +87,8 @@ fn paths_in_sources() -> BTreeSet<String> {
 }
 
 /// Answered without a token, and not part of the API.
-const OUTSIDE: &[&str] = &[
-    "/health",
-    "/health/services",
-    "/readyz",
-    "/livez",
-    "/metrics",
-    "/.well-known/jwks.json",
-];
+const OUTSIDE: &[&str] =
+    &["/health", "/health/services", "/readyz", "/livez", "/metrics", "/.well-known/jwks.json"];
 
 /// Lets nobody in by itself: whoever comes shows a ticket on the socket. See `live::doors`.
 const SOCKET: &str = "/ws/session/{session_id}";

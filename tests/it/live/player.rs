@@ -186,8 +186,10 @@ impl Player {
         drop(self);
     }
 
+    /// Begins to play, and comes back when the server has seen it.
     pub(crate) async fn play(&mut self, position_ms: u64) {
         self.say(json!({"type": "play", "position_ms": position_ms})).await;
+        while self.until("state").await["phase"] != "playing" {}
     }
 
     pub(crate) async fn progress(&mut self, position_ms: u64) {

@@ -184,7 +184,6 @@ async fn pages_of_one_moment_show_each_entry_once() {
     for student in &students {
         sessions.push(open(&app, student, course).await);
     }
-    app.app.clock.advance(minutes(9));
     for session in sessions {
         settle(&app, session, minutes(9)).await;
     }
