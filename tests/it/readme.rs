@@ -23,6 +23,8 @@ async fn the_tour_works_when_pasted() {
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
     let lines: Vec<&str> = said.lines().collect();
     assert_eq!(lines[1], lines[2], "the same request is answered the same");
-    assert!(lines[3].contains(r#""available":"30.00""#), "{said}");
+    assert!(lines[3].contains(r#""held":"30.00""#), "{said}");
+    assert!(lines[4].contains(r#""was_free":true"#), "{said}");
+    assert!(lines[5].contains(r#""available":"30.00""#), "{said}");
     app.close().await;
 }
