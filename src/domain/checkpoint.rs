@@ -132,7 +132,9 @@ mod tests {
     fn packed(entries: &[Entry]) -> Vec<u8> {
         let mut payload = Vec::new();
         begin(&mut payload);
-        entries.iter().for_each(|entry| push(&mut payload, entry));
+        for entry in entries {
+            push(&mut payload, entry);
+        }
         payload
     }
 

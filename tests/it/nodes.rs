@@ -86,7 +86,9 @@ fn entry(session: &Session, watched: Duration) -> Entry {
 /// Writes down `entries` as the sweep of `node` would.
 async fn save(node: &App, entries: &[Entry]) -> bool {
     let mut slots: Vec<(usize, Vec<u8>)> = (0..SLOTS).map(|slot| (slot, Vec::new())).collect();
-    slots.iter_mut().for_each(|(_, payload)| checkpoint::begin(payload));
+    for (_, payload) in &mut slots {
+        checkpoint::begin(payload);
+    }
     for entry in entries {
         checkpoint::push(&mut slots[slot_of(entry.session_id)].1, entry);
     }

@@ -33,7 +33,7 @@ async fn a_session_stops_at_exactly_its_hold_and_is_settled_later() {
     school.app.app.clock.advance(Duration::from_secs(5));
     player.progress(60_000).await;
     assert_eq!(player.until("state").await["phase"], "suspended");
-    school.app.app.clock.advance(Duration::from_secs(60));
+    school.app.app.clock.advance(Duration::from_mins(1));
     let tick = player.until("tick").await;
     assert_eq!((&tick["cost"], &tick["watched_ms"]), (&json!("1.00"), &json!(60_000)));
     school.app.app.clock.advance(Duration::from_secs(61));
