@@ -115,11 +115,16 @@ impl Sum for Money {
 /// At least two decimals, at most six: `7.69`, `0.083333`.
 impl fmt::Display for Money {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut decimal = Decimal::new(self.0, SCALE).normalize();
-        if decimal.scale() < 2 {
-            decimal.rescale(2);
+        // By hand, because every tick to every player prints three of them.
+        const UNIT: u64 = 10_u64.pow(SCALE);
+        let micros = self.0.unsigned_abs();
+        let (whole, mut fraction, mut digits) = (micros / UNIT, micros % UNIT, 6);
+        while digits > 2 && fraction.is_multiple_of(10) {
+            fraction /= 10;
+            digits -= 1;
         }
-        write!(f, "{decimal}")
+        let sign = if self.0 < 0 { "-" } else { "" };
+        write!(f, "{sign}{whole}.{fraction:0digits$}")
     }
 }
 
@@ -316,6 +321,18 @@ mod tests {
                 0 => assert!(amount(json).is_err(), "{json}"),
                 _ => assert_eq!(amount(json).map(Money::micros), Ok(micros), "{json}"),
             }
+        }
+    }
+
+    proptest! {
+        /// Printed by hand, as `rust_decimal` would print it.
+        #[test]
+        fn prints_as_decimals_do(micros in prop_oneof![any::<i64>(), -2_000_000..2_000_000_i64]) {
+            let mut decimal = Decimal::new(micros, SCALE).normalize();
+            if decimal.scale() < 2 {
+                decimal.rescale(2);
+            }
+            prop_assert_eq!(Money::from_micros(micros).to_string(), decimal.to_string());
         }
     }
 

@@ -24,6 +24,9 @@ use crate::{
     },
 };
 
+/// How many sessions are being settled at once: enough to fill the writer's batches.
+pub(super) const AT_ONCE: usize = 2_048;
+
 /// The first and the longest pause between two attempts to settle.
 const PAUSE: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
@@ -38,7 +41,12 @@ pub(super) fn begin(
 ) {
     let total = state.total(live);
     state.stage = Stage::Ending;
-    live.spawn(finish(live.clone(), Arc::clone(session), total, (reason, actor)));
+    let (live, session) = (live.clone(), Arc::clone(session));
+    live.clone().spawn(async move {
+        let _permit = live.ends.acquire().await;
+        // In a box, so that those who wait for their turn are small.
+        Box::pin(finish(live.clone(), session, total, (reason, actor))).await;
+    });
 }
 
 async fn finish(

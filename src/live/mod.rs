@@ -35,15 +35,15 @@ mod wheel;
 
 use std::{
     cmp::Reverse,
-    collections::BinaryHeap,
+    collections::{BinaryHeap, HashMap},
     future::Future,
     net::IpAddr,
     ops::Deref,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, Weak},
     time::Instant,
 };
 
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 use self::registry::Registry;
 pub use self::{
@@ -51,7 +51,14 @@ pub use self::{
     registry::CountedSocket,
     socket::Wire,
 };
-use crate::{app::App, config, domain::meter::Rules, error::Result, id::SessionId, time::Moment};
+use crate::{
+    app::App,
+    config,
+    domain::{meter::Rules, video::Video},
+    error::Result,
+    id::{CourseId, SessionId},
+    time::Moment,
+};
 
 /// The live part of a node. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -65,6 +72,10 @@ pub struct Node {
     /// Moments between two ticks at which something happens to a session.
     alarms: Mutex<BinaryHeap<Reverse<(Moment, SessionId)>>>,
     checkpoints: mpsc::UnboundedSender<(usize, Vec<u8>)>,
+    /// The videos of courses that are being watched.
+    videos: Mutex<HashMap<CourseId, Weak<[Video]>>>,
+    /// For ends that are under way: each takes some memory, and all may come at once.
+    ends: Semaphore,
     /// Since when real milliseconds are counted.
     began: Instant,
 }
@@ -88,6 +99,8 @@ impl Live {
             registry: Registry::new(),
             alarms: Mutex::default(),
             checkpoints,
+            videos: Mutex::default(),
+            ends: Semaphore::new(ending::AT_ONCE),
             began: Instant::now(),
         }));
         keep::join(&live).await?;

@@ -1,6 +1,6 @@
 //! What of which video a player has watched, gathered here and written down from time to time.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use super::{Live, session::LiveSession};
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
         progress::Progress,
         video::{Video, VideoProgress, WatchedVideo},
     },
-    error::OrLog,
+    error::{OrLog, Result},
     id::{CourseId, VideoId},
     time::Timestamp,
 };
@@ -106,7 +106,17 @@ pub(super) async fn save(live: &Live, session: &LiveSession) {
     }
 }
 
-/// The videos of a course, shared by its sessions on this node.
-pub(super) async fn videos(live: &Live, course: CourseId) -> crate::error::Result<Arc<[Video]>> {
-    Ok(db::videos::list(&mut live.app.db.read().await?, course).await?.into())
+/// The videos of a course, in one list for all of its sessions on this node.
+pub(super) async fn videos(live: &Live, course: CourseId) -> Result<Arc<[Video]>> {
+    let videos = db::videos::list(&mut live.app.db.read().await?, course).await?;
+    let mut known = live.videos.lock().expect("nobody panics while holding it");
+    if let Some(shared) = known.get(&course).and_then(Weak::upgrade)
+        && *shared == *videos
+    {
+        return Ok(shared);
+    }
+    known.retain(|_, videos| videos.strong_count() > 0);
+    let videos: Arc<[Video]> = videos.into();
+    known.insert(course, Arc::downgrade(&videos));
+    Ok(videos)
 }
