@@ -5,10 +5,11 @@
 //!
 //! ```text
 //! server ─▶ http ─▶ service ─▶ domain      decides, pure
-//!                      └─────▶ db          writes, in one transaction
+//!            │         └─────▶ db          writes, in one transaction
+//!            └────▶ live                   meters, while a player is connected
 //! ```
 //!
-//! * Ways in: [`http`], [`jobs`]. Ways out: [`db`], [`gateway`].
+//! * Ways in: [`http`], [`live`], [`jobs`]. Ways out: [`db`], [`gateway`], [`bus`].
 //! * [`service`] joins them: one use case, one transaction. Whatever moves money goes through
 //!   [`service::ledger`]; the hot operations do so many at a time, through [`service::writer`].
 //! * [`domain`] knows none of them: rules that can be tested without a server.

@@ -96,8 +96,14 @@ impl Moment {
 impl ops::Add<Duration> for Moment {
     type Output = Self;
     fn add(self, span: Duration) -> Self {
-        Self(self.0.saturating_add(u64::try_from(span.as_millis()).unwrap_or(u64::MAX)))
+        Self(self.0.saturating_add(whole_ms(span)))
     }
+}
+
+/// A span in whole milliseconds; a longer one than fits is the longest that does.
+#[must_use]
+pub fn whole_ms(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// RFC 3339 in UTC with microseconds.

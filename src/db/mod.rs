@@ -70,8 +70,9 @@ const SQLITE_LOG_PAGES: &str = "8192";
 const ROW_BUFFER: usize = 1_024;
 
 /// Connections on PostgreSQL that no request can take: one for each lane of the ledger's writer, one
-/// for claims, and one for this node's own lease and checkpoints, without which it counts as dead.
-const RESERVED_CONNECTIONS: u32 = 4;
+/// for claims, and three for the lease, the checkpoints and takeovers, so that a node is not taken for
+/// dead because it is busy.
+const RESERVED_CONNECTIONS: u32 = 6;
 
 /// The database, whichever it is. Cheap to clone.
 #[derive(Clone, Debug)]

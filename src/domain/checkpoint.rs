@@ -20,7 +20,8 @@ pub const SLOTS: usize = 64;
 /// How entries are laid out. Nodes of two versions may run at once during a deploy.
 const VERSION: u8 = 1;
 
-const ENTRY_BYTES: usize = 28;
+/// What one session takes of a payload.
+pub const ENTRY_BYTES: usize = 28;
 
 const ATTACHED_BIT: u32 = 1 << 31;
 

@@ -3,10 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    domain::{
-        session::{Session, SessionStatus},
-        stretch::Stretch,
-    },
+    domain::{session::Session, stretch::Stretch},
     id::{LoginId, NodeId, SessionId},
 };
 
@@ -32,14 +29,6 @@ pub struct Park {
 }
 
 impl Claim {
-    /// Whether `session` is still as it was seen.
-    #[must_use]
-    pub fn fits(&self, session: &Session) -> bool {
-        session.id == self.session_id
-            && session.status == SessionStatus::Active
-            && session.fence == self.fence
-    }
-
     /// `session` as it is once `node` has claimed it.
     #[must_use]
     pub fn apply(&self, session: Session, node: NodeId) -> Session {

@@ -39,7 +39,7 @@ use crate::{
         stretch::{Stretch, StretchKind},
     },
     money::Money,
-    time::Moment,
+    time::{Moment, whole_ms},
 };
 
 /// The longest a session can be watched; a longer one is ended before.
@@ -85,11 +85,6 @@ fn limit_ms(price_per_minute: Money, held: Money) -> u64 {
         return u64::MAX;
     }
     u64::try_from((held * 60_000).div_ceil(price)).unwrap_or(u64::MAX)
-}
-
-/// A span in whole milliseconds, the only unit that is reckoned in here.
-fn whole_ms(span: Duration) -> u64 {
-    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// What a meter is doing, since [`Meter::since`].

@@ -41,13 +41,6 @@ impl Progress {
             }
         }
     }
-
-    /// Joins what was noted of the same video elsewhere, or twice.
-    pub fn merge(&mut self, other: &Self) {
-        self.position_ms = self.position_ms.max(other.position_ms);
-        self.watched_ms = self.watched_ms.max(other.watched_ms);
-        self.coverage |= other.coverage;
-    }
 }
 
 /// How much of a video was watched, in percent: of its 64ths, those whose bit is set. All only if
@@ -108,16 +101,6 @@ mod tests {
         progress.advance(5, 7, Some(0), 1);
         let told = Progress { video: 3, position_ms: 7, watched_ms: u64::MAX, coverage: 0 };
         assert_eq!(progress, told, "without a length nobody knows which part");
-    }
-
-    #[test]
-    fn what_was_noted_twice_is_seen_once() {
-        let mut early = seen(&[(0, HOUR_MS / 2)], HOUR_MS);
-        let late = seen(&[(0, HOUR_MS / 2), (HOUR_MS / 2, HOUR_MS)], HOUR_MS);
-        early.merge(&late);
-        assert_eq!(early, late);
-        early.merge(&seen(&[(0, 60_000)], HOUR_MS));
-        assert_eq!(early, late);
     }
 
     #[test]

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::time::whole_ms;
+
 super::word_enum! {
     /// What went on in a stretch. Only `watched` is charged.
     StretchKind {
@@ -56,7 +58,7 @@ pub fn completed(
     rest: StretchKind,
 ) -> Vec<Stretch> {
     let mut story = Story { stretches: Vec::with_capacity(known.len() + 2), total: 0 };
-    let mut unwatched = ms(watched);
+    let mut unwatched = whole_ms(watched);
     for Stretch(kind, length) in known {
         if *kind == StretchKind::Watched {
             let charged = unwatched.min(*length);
@@ -68,7 +70,7 @@ pub fn completed(
         }
     }
     story.add(StretchKind::Watched, unwatched);
-    story.add(rest, ms(age).saturating_sub(story.total));
+    story.add(rest, whole_ms(age).saturating_sub(story.total));
     story.stretches
 }
 
@@ -93,10 +95,6 @@ impl Story {
             _ => self.stretches.push(Stretch(kind, length)),
         }
     }
-}
-
-fn ms(span: Duration) -> u64 {
-    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

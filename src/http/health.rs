@@ -27,6 +27,7 @@ use crate::{
     db::migrate,
     error::{Error, OrLog, Result},
     telemetry::Metrics,
+    time::whole_ms,
 };
 
 /// How long one check of the database may take.
@@ -161,8 +162,7 @@ async fn check(name: &'static str, look: impl Future<Output = Result<()>>) -> Ch
         Ok(result) => result.or_log(name).is_some(),
         Err(elapsed) => Err::<(), _>(elapsed).or_log(name).is_some(),
     };
-    let ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-    Check { name, ok, ms }
+    Check { name, ok, ms: whole_ms(began.elapsed()) }
 }
 
 /// On `SQLite` this takes the write lock, on `PostgreSQL` a connection.

@@ -20,6 +20,7 @@ use crate::{
     app::App,
     id::{RequestId, UserId},
     telemetry::AnsweredRequest,
+    time::whole_ms,
 };
 
 /// Where clients and proxies name a request, and where the answer repeats it.
@@ -104,7 +105,7 @@ impl Drop for Observation {
             method,
             route,
             status,
-            duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
+            duration_ms = whole_ms(duration),
             request_id = self.context.id,
             user_id = self.context.user.get().map(field::display),
             "{method} {route} {status}"

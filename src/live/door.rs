@@ -26,7 +26,7 @@ use crate::{
     error::{Error, Result},
     id::{LoginId, SessionId, UserId},
     money::Money,
-    service::{identity, nodes, tickets},
+    service::{identity, nodes, sessions, tickets},
 };
 
 /// How long another node may take to let go of a session.
@@ -156,11 +156,8 @@ impl Live {
         match &visitor.credentials {
             Credentials::Ticket(ticket) => {
                 let ticket = tickets::redeem(&self.app, ticket, visitor.session_id, now)?;
-                let mut tx = self.app.db.read().await?;
                 let (user, login) = (ticket.user_id, ticket.login_id);
-                let user = db::users::find_signed_in(&mut tx, user, login, now).await?;
-                let user =
-                    user.filter(|user| user.status == crate::domain::user::UserStatus::Active);
+                let user = identity::find_signed_in(&self.app, user, login, now).await?;
                 let user = user.ok_or(Error::Unauthenticated("you were signed out"))?;
                 let fence = Some(ticket.fence);
                 Ok(Guest { user_id: user.id, login_id: ticket.login_id, fence })
@@ -180,19 +177,29 @@ impl Live {
         session_id: SessionId,
         socket: &Arc<Socket>,
     ) -> Result<Arc<LiveSession>, Refusal> {
+        let mut fence = guest.fence;
         for _ in 0..ATTEMPTS_MAX {
-            let row = sessions_row(self, session_id, guest.user_id).await?;
+            let row = sessions::find_own(&self.app, guest.user_id, session_id).await?;
             if row.ending.is_some() {
                 return Err(Refusal::Ended(Box::new(row)));
             }
-            if guest.fence.is_some_and(|fence| fence != row.fence) {
+            if fence.is_some_and(|fence| fence != row.fence) {
                 return Err(Error::Unauthenticated("the ticket was used").into());
             }
             let row = self.newest(row).await?;
-            let Some(claimed) = self.claim(guest, row).await? else { continue };
+            let here = self.known_here(&row);
+            let Some(claimed) = self.claim(guest, row, here.as_deref()).await? else { continue };
+            // From here on the ticket is used up, and has done its work.
+            fence = None;
             let available = funds::available(self, &claimed).await.unwrap_or(Money::ZERO);
-            let session = self.session_of(&claimed).await?;
+            let session = self.session_of(&claimed, here).await?;
             match session.attach(self, socket, &claimed, available) {
+                // Too late to be sent away with the others, and nobody would tick it.
+                Stage::Open if self.app.stop.is_cancelled() => {
+                    session.drop_out(self, Close::Restart);
+                    self.registry.remove(&session);
+                    return Err(Error::Busy.into());
+                }
                 Stage::Open => return Ok(session),
                 // It ends in this very moment: next time the row says how.
                 Stage::Ending | Stage::Gone => {
@@ -217,8 +224,20 @@ impl Live {
         nodes::last_known(app, &row).await
     }
 
-    async fn claim(&self, guest: &Guest, row: Session) -> Result<Option<Session>> {
-        let (watched, stretches) = match self.registry.find(row.id) {
+    /// The session if it is metered here, and rightly so: there may be something left of an
+    /// earlier time.
+    fn known_here(&self, row: &Session) -> Option<Arc<LiveSession>> {
+        let is_here = row.node_id == Some(self.app.node_id);
+        self.registry.find(row.id).filter(|session| is_here && session.fence() == row.fence)
+    }
+
+    async fn claim(
+        &self,
+        guest: &Guest,
+        row: Session,
+        here: Option<&LiveSession>,
+    ) -> Result<Option<Session>> {
+        let (watched, stretches) = match here {
             Some(session) => session.so_far(self),
             None => (row.watched, row.stretches.clone()),
         };
@@ -232,8 +251,12 @@ impl Live {
         self.app.claims.claim(claim).await
     }
 
-    async fn session_of(&self, claimed: &Session) -> Result<Arc<LiveSession>> {
-        if let Some(session) = self.registry.find(claimed.id) {
+    async fn session_of(
+        &self,
+        claimed: &Session,
+        here: Option<Arc<LiveSession>>,
+    ) -> Result<Arc<LiveSession>> {
+        if let Some(session) = here {
             if !session.knows_videos() {
                 session.learn(self.watching(claimed).await?);
             }
@@ -247,7 +270,7 @@ impl Live {
         } else {
             LiveSession::taken_over(claimed.clone(), false, now, moment)
         };
-        let session = self.registry.insert(session);
+        let session = self.take_in(session);
         session.learn(watching);
         Ok(session)
     }
@@ -257,9 +280,4 @@ impl Live {
         let known = db::progress::list(&mut self.app.db.read().await?, session.id).await?;
         Ok(Watching::new(videos, &known))
     }
-}
-
-/// The student's own session; anybody else's is not there.
-async fn sessions_row(live: &Live, id: SessionId, student: UserId) -> Result<Session> {
-    crate::service::sessions::find_own(&live.app, student, id).await
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tracing::info;
 
-use super::{Live, close::Close, message::Outgoing, session::Stage, socket::Socket};
+use super::{Live, close::Close, message::Outgoing, socket::Socket, watching};
 use crate::{
     bus::{Notice, To},
     error::OrLog,
@@ -23,7 +23,7 @@ pub(super) async fn run(live: &Live) {
     let mut progress = Vec::new();
     for session in live.registry.all() {
         // What is being settled goes on; it will be done, or taken over, like any other.
-        if let Some((total, socket)) = session.stop(live, Stage::Gone) {
+        if let Some((total, socket)) = session.stop(live) {
             progress.extend(session.take_progress(live.app.clock.now()));
             parked.push(total.into());
             sockets.extend(socket);
@@ -31,9 +31,7 @@ pub(super) async fn run(live: &Live) {
         }
     }
     let count = parked.len();
-    if !progress.is_empty() {
-        live.app.claims.record(progress).await.or_log("writing video progress");
-    }
+    watching::write(live, progress).await;
     nodes::let_go(&live.app, parked).await.or_log("handing sessions over");
     nodes::leave(&live.app).await.or_log("leaving the other nodes");
     live.app.bus.publish(To::All, Notice::Left { node_id: live.app.node_id });

@@ -5,12 +5,15 @@
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::time::timeout;
+
 use super::{
     Live,
     close::Close,
     message::Outgoing,
     session::{LiveSession, Stage, State, Total},
     socket::Socket,
+    watching,
 };
 use crate::{
     bus::{Notice, To},
@@ -56,8 +59,10 @@ async fn finish(
     why: (EndReason, Option<UserId>),
 ) {
     // First, so that the receipt has it.
-    super::watching::save(&live, &session).await;
+    watching::save(&live, &session).await;
     let outcome = settle(&live, total, why).await;
+    // And now, if the database was away then.
+    watching::save(&live, &session).await;
     let (socket, answers) = {
         let mut state = session.state();
         state.stage = Stage::Gone;
@@ -73,10 +78,7 @@ async fn finish(
             send_receipt(&live, &socket, &row).await;
             socket.close(Close::Ended);
         }
-        Outcome::Elsewhere => {
-            live.send(&socket, &Outgoing::Superseded);
-            socket.close(Close::Superseded);
-        }
+        Outcome::Elsewhere => live.supersede(&socket),
         Outcome::Stopping => socket.close(Close::Restart),
     }
 }
@@ -113,10 +115,9 @@ async fn settle(live: &Live, total: Total, why: (EndReason, Option<UserId>)) -> 
                 Err::<(), _>(error).or_log("settling a session");
             }
         }
-        if live.app.stop.is_cancelled() {
+        if timeout(pause, live.app.stop.cancelled()).await.is_ok() {
             return Outcome::Stopping;
         }
-        tokio::time::sleep(pause).await;
         pause = (pause * 2).min(PAUSE_MAX);
     }
 }
@@ -129,13 +130,10 @@ async fn own(live: &Live, session: &Session) -> Result<Option<Session>> {
 
 /// Sends the receipt of an ended session: the last message.
 pub(super) async fn send_receipt(live: &Live, socket: &Arc<Socket>, session: &Session) {
-    match receipts::of(&live.app, session).await {
-        Ok(receipt) => match Outgoing::receipt(&receipt) {
-            Ok(message) => live.send(socket, &message),
-            Err(error) => tracing::error!(%error, "a receipt is no JSON object"),
-        },
-        Err(error) => {
-            Err::<(), _>(error).or_log("writing a receipt");
-        }
+    let receipt = receipts::of(&live.app, session).await.or_log("writing a receipt");
+    match receipt.as_ref().map(Outgoing::receipt) {
+        Some(Ok(message)) => live.send(socket, &message),
+        Some(Err(error)) => tracing::error!(%error, "a receipt is no JSON object"),
+        None => {}
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Live, message::Outgoing, session::LiveSession, telling::ms};
+use super::{Live, message::Outgoing, session::LiveSession};
 use crate::{
     db,
     domain::{
@@ -12,6 +12,7 @@ use crate::{
     error::{Error, OrLog, Result},
     money::{Amount, Money},
     service::sessions,
+    time::whole_ms,
 };
 
 /// What is to be done about a session with little left.
@@ -93,7 +94,7 @@ impl LiveSession {
         if let Some(socket) = &state.socket
             && LOW_BALANCE.iter().any(|mark| lasts <= *mark)
         {
-            live.send(socket, &Outgoing::LowBalance { remaining_ms: ms(lasts) });
+            live.send(socket, &Outgoing::LowBalance { remaining_ms: whole_ms(lasts) });
         }
     }
 

@@ -13,12 +13,13 @@ use tracing::warn;
 use super::{
     Live,
     close::Close,
-    listen,
+    ending, listen,
     session::{LiveSession, Stage},
+    watching,
 };
 use crate::{
     db::{self, Db},
-    domain::{checkpoint::SLOTS, session::Session},
+    domain::session::Session,
     error::{OrLog, Result},
     id::SessionId,
     service::nodes,
@@ -46,6 +47,7 @@ pub(super) async fn join(live: &Live) -> Result<()> {
         // One server at a time has the file: whoever else stands in it is dead.
         nodes::bury_others(&live.app).await?;
     }
+    let _only_one = live.adopting.lock().await;
     adopt_all(live).await
 }
 
@@ -63,25 +65,20 @@ pub(super) async fn run(live: Live) {
             () = live.app.stop.cancelled() => return,
             _ = timer.tick() => {}
         }
-        let is_held = match nodes::renew(&live.app).await {
-            Ok(true) => true,
-            Ok(false) => {
-                lose_everything(&live);
-                nodes::join(&live.app).await.or_log("joining the other nodes again");
-                false
-            }
-            Err(error) => {
-                Err::<(), _>(error).or_log("renewing the lease of this node");
-                false
-            }
-        };
-        if !is_held {
+        live.app.metrics.set_live(live.registry.count(), live.registry.count_sockets());
+        let renewed = nodes::renew(&live.app).await.or_log("renewing the lease of this node");
+        if renewed == Some(false) {
+            lose_everything(&live);
+            nodes::join(&live.app).await.or_log("joining the other nodes again");
+        }
+        if renewed != Some(true) {
             held_since = Instant::now();
             continue;
         }
         // Whoever could not be heard for a while, as the database was away, is not dead yet.
         if held_since.elapsed() >= live.app.config.node.lease() {
-            adopt(live.clone()).await;
+            // Beside the lease, which must not wait for it.
+            live.spawn(adopt(live.clone()));
         }
         if reconciled_at.elapsed() >= RECONCILE_PERIOD {
             reconciled_at = Instant::now();
@@ -91,12 +88,12 @@ pub(super) async fn run(live: Live) {
             saved_at = Instant::now();
             live.spawn(save_progress(live.clone()));
         }
-        live.app.metrics.set_live(live.registry.count(), live.registry.count_sockets());
     }
 }
 
 /// Takes over what nobody keeps, and what the dead kept.
 pub(super) async fn adopt(live: Live) {
+    let Ok(_only_one) = live.adopting.try_lock() else { return };
     adopt_all(&live).await.or_log("taking sessions over");
 }
 
@@ -113,7 +110,7 @@ async fn adopt_all(live: &Live) -> Result<()> {
             } else {
                 LiveSession::opening(session, now, moment)
             };
-            live.registry.insert(session);
+            live.take_in(session);
         }
     }
 }
@@ -166,15 +163,17 @@ async fn let_go_if_lost(live: &Live, session: &Arc<LiveSession>) -> Result<()> {
     let row = db::sessions::find(&mut live.app.db.read().await?, session.id).await?;
     match row {
         Some(row) if row.ending.is_some() => {
-            if let Some((_, socket)) = session.stop(live, Stage::Gone) {
+            if let Some((_, socket)) = session.stop(live) {
                 live.registry.remove(session);
                 if let Some(socket) = socket {
-                    super::ending::send_receipt(live, &socket, &row).await;
+                    ending::send_receipt(live, &socket, &row).await;
                     socket.close(Close::Ended);
                 }
             }
         }
         Some(row) if row.node_id == Some(live.app.node_id) => {}
+        // It may have come back to this node since it was read.
+        Some(row) if row.fence < session.fence() => {}
         _ => {
             session.drop_out(live, Close::Superseded);
             live.registry.remove(session);
@@ -190,7 +189,12 @@ async fn take_in(live: &Live, id: SessionId) -> Result<()> {
     if let Some(row) = row.filter(is_own) {
         let row = nodes::last_known(&live.app, &row).await?;
         let (now, moment) = (live.app.clock.now(), live.moment());
-        live.registry.insert(LiveSession::taken_over(row, true, now, moment));
+        let was_watched = !row.watched.is_zero() || !row.stretches.is_empty();
+        live.take_in(if was_watched {
+            LiveSession::taken_over(row, true, now, moment)
+        } else {
+            LiveSession::opening(row, now, moment)
+        });
     }
     Ok(())
 }
@@ -201,13 +205,10 @@ async fn save_progress(live: Live) {
     for session in live.registry.all() {
         rows.extend(session.take_progress(live.app.clock.now()));
         if rows.len() >= PROGRESS_BATCH {
-            let rows = std::mem::take(&mut rows);
-            live.app.claims.record(rows).await.or_log("writing video progress");
+            watching::write(&live, std::mem::take(&mut rows)).await;
         }
     }
-    if !rows.is_empty() {
-        live.app.claims.record(rows).await.or_log("writing video progress");
-    }
+    watching::write(&live, rows).await;
 }
 
 /// Writes the checkpoints of the wheel's slots, as many in one commit as there are by then.
@@ -219,7 +220,8 @@ pub(super) async fn write_checkpoints(
     loop {
         tokio::select! {
             () = live.app.stop.cancelled() => return,
-            count = written.recv_many(&mut batch, SLOTS) => if count == 0 { return },
+            // All there are: while the database is away, they must not pile up.
+            count = written.recv_many(&mut batch, usize::MAX) => if count == 0 { return },
         }
         // Of a slot that came twice, as the database was slow, the newer one counts.
         let newest: HashMap<usize, Vec<u8>> = batch.drain(..).collect();

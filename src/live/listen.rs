@@ -3,17 +3,16 @@
 use std::sync::Arc;
 
 use super::{
-    Live,
-    close::Close,
-    ending, keep,
+    Live, ending, keep,
     session::{LiveSession, Stage},
+    watching,
 };
 use crate::{
     bus::{Answer, Heard, Inbox, Notice, To},
-    db,
-    domain::{session::EndReason, user::UserStatus},
+    domain::session::EndReason,
     error::{OrLog, Result},
     id::{SessionId, UserId},
+    service::identity,
 };
 
 /// Listens until the node has stopped.
@@ -34,7 +33,7 @@ fn act(live: &Live, heard: Heard) {
     match heard {
         Heard::Started(session) => {
             let (now, moment) = (live.app.clock.now(), live.moment());
-            live.registry.insert(LiveSession::opening(*session, now, moment));
+            live.take_in(LiveSession::opening(*session, now, moment));
         }
         Heard::Gap => live.spawn(keep::reconcile(live.clone())),
         Heard::Notice(notice) => obey(live, &notice),
@@ -98,14 +97,13 @@ fn end(live: &Live, id: SessionId, why: (EndReason, Option<UserId>), answer: Ans
 /// Writes a session down and lets go of it, for a node where its player has come in.
 async fn release(live: Live, id: SessionId, answer: Answer) {
     if let Some(session) = live.registry.find(id)
-        && let Some((total, socket)) = session.stop(&live, Stage::Gone)
+        && let Some((total, socket)) = session.stop(&live)
     {
-        super::watching::save(&live, &session).await;
+        watching::save(&live, &session).await;
         live.registry.remove(&session);
         live.app.claims.park(total.into()).await.or_log("letting go of a session");
         if let Some(socket) = socket {
-            live.send(&socket, &super::message::Outgoing::Superseded);
-            socket.close(Close::Superseded);
+            live.supersede(&socket);
         }
     }
     live.app.bus.publish(To::Node(answer.to), Notice::Done { request: answer.request });
@@ -120,10 +118,9 @@ async fn sign_out(live: Live, session: Arc<LiveSession>) {
 
 async fn is_signed_out(live: &Live, session: &Arc<LiveSession>) -> Result<bool> {
     let Some(login_id) = session.state().session.login_id else { return Ok(false) };
-    let mut tx = live.app.db.read().await?;
-    let now = live.app.clock.now();
-    let user = db::users::find_signed_in(&mut tx, session.student_id, login_id, now).await?;
-    Ok(user.is_none_or(|user| user.status != UserStatus::Active))
+    let (student, now) = (session.student_id, live.app.clock.now());
+    let user = identity::find_signed_in(&live.app, student, login_id, now).await?;
+    Ok(user.is_none())
 }
 
 pub(super) fn end_signed_out(live: &Live, session: &Arc<LiveSession>) {

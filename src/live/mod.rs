@@ -10,7 +10,8 @@
 //! * [`session`](self): one session: meter, socket, what the player was told; one short lock.
 //! * `registry`: who is here. `wheel`: ticks and alarms. `socket`: RFC 6455 without waiting.
 //! * `door`, `player`: a connection becomes a player, a player speaks.
-//! * `funds`, `ending`: what takes a database: growing the hold, settling.
+//! * [`message`], `telling`, `refusal`, [`close`]: the words, in and out.
+//! * `funds`, `ending`, `watching`: what takes a database: growing the hold, settling, progress.
 //! * `keep`, `listen`, `drain`: this node among others.
 //!
 //! Nothing here decides about money: it says when, and `service` does it, guarded by the fence of
@@ -45,7 +46,7 @@ use std::{
 
 use tokio::sync::{Semaphore, mpsc};
 
-use self::registry::Registry;
+use self::{close::Close, registry::Registry, session::LiveSession};
 pub use self::{
     door::{Credentials, TakeOver, Visitor},
     registry::CountedSocket,
@@ -57,7 +58,7 @@ use crate::{
     domain::{meter::Rules, video::Video},
     error::Result,
     id::{CourseId, SessionId},
-    time::Moment,
+    time::{Moment, whole_ms},
 };
 
 /// The live part of a node. Cheap to clone.
@@ -74,6 +75,8 @@ pub struct Node {
     checkpoints: mpsc::UnboundedSender<(usize, Vec<u8>)>,
     /// The videos of courses that are being watched.
     videos: Mutex<HashMap<CourseId, Weak<[Video]>>>,
+    /// Held while sessions are taken over: once is enough.
+    adopting: tokio::sync::Mutex<()>,
     /// For ends that are under way: each takes some memory, and all may come at once.
     ends: Semaphore,
     /// Since when real milliseconds are counted.
@@ -100,6 +103,7 @@ impl Live {
             alarms: Mutex::default(),
             checkpoints,
             videos: Mutex::default(),
+            adopting: tokio::sync::Mutex::default(),
             ends: Semaphore::new(ending::AT_ONCE),
             began: Instant::now(),
         }));
@@ -133,7 +137,16 @@ impl Live {
     }
 
     fn real_ms(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+        whole_ms(self.began.elapsed())
+    }
+
+    /// Takes a session in, in place of what may still be here of an earlier time.
+    fn take_in(&self, session: LiveSession) -> Arc<LiveSession> {
+        let (session, stale) = self.registry.insert(session);
+        if let Some(stale) = stale {
+            stale.drop_out(self, Close::Superseded);
+        }
+        session
     }
 
     /// A graceful stop waits for it.

@@ -12,9 +12,12 @@ use super::{
     session::{LiveSession, Stage},
     socket::{Received, Socket},
 };
-use crate::domain::{
-    meter::{Event, Proof, Verdict},
-    session::EndReason,
+use crate::{
+    domain::{
+        meter::{Event, Position, Proof, Verdict},
+        session::EndReason,
+    },
+    id::VideoId,
 };
 
 /// How many seconds' worth of messages may come at once.
@@ -65,7 +68,7 @@ fn hear_all(
 fn hear(live: &Live, session: &Arc<LiveSession>, socket: &Arc<Socket>, text: &str) {
     match Incoming::parse(text) {
         Ok(Incoming::Play { video_id, position_ms }) => {
-            watch(live, session, socket, &Said { video_id, position_ms, proof: None });
+            watch(live, session, socket, (video_id, position_ms), Event::Play);
         }
         Ok(Incoming::Progress(Progress {
             video_id,
@@ -74,8 +77,9 @@ fn hear(live: &Live, session: &Arc<LiveSession>, socket: &Arc<Socket>, text: &st
             visible,
             muted,
         })) => {
-            let proof = Some((rate_percent, visible, muted));
-            watch(live, session, socket, &Said { video_id, position_ms, proof });
+            let event =
+                |position| Event::Progress(Proof { position, rate_percent, visible, muted });
+            watch(live, session, socket, (video_id, position_ms), event);
         }
         Ok(Incoming::Pause) => {
             session.play(live, socket, Event::Pause);
@@ -94,26 +98,20 @@ fn hear(live: &Live, session: &Arc<LiveSession>, socket: &Arc<Socket>, text: &st
     }
 }
 
-/// `play`, or with a proof `progress`.
-struct Said {
-    video_id: Option<crate::id::VideoId>,
-    position_ms: u64,
-    proof: Option<(u16, bool, bool)>,
-}
-
-fn watch(live: &Live, session: &Arc<LiveSession>, socket: &Arc<Socket>, said: &Said) {
-    let position = session.state().watching.position(said.video_id, said.position_ms);
+/// Where a playhead is, and what that means to the meter.
+fn watch(
+    live: &Live,
+    session: &Arc<LiveSession>,
+    socket: &Arc<Socket>,
+    (video_id, position_ms): (Option<VideoId>, u64),
+    event: impl FnOnce(Position) -> Event,
+) {
+    let position = session.state().watching.position(video_id, position_ms);
     let Some(position) = position else {
         live.complain(socket, "unknown_video", "the course has no such video");
         return;
     };
-    let event = match said.proof {
-        None => Event::Play(position),
-        Some((rate_percent, visible, muted)) => {
-            Event::Progress(Proof { position, rate_percent, visible, muted })
-        }
-    };
-    let Some(reading) = session.play(live, socket, event) else { return };
+    let Some(reading) = session.play(live, socket, event(position)) else { return };
     if reading.verdict == Verdict::Implausible {
         let detail = "the playhead cannot be there: send play after a seek";
         live.complain(socket, "implausible_position", detail);

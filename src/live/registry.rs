@@ -12,12 +12,12 @@ use std::{
     },
 };
 
-use dashmap::DashMap;
+use dashmap::{DashMap, Entry};
 
 use super::session::LiveSession;
 use crate::{
     config,
-    domain::checkpoint::SLOTS,
+    domain::checkpoint::{self, SLOTS},
     error::{Error, Result},
     id::{SessionId, UserId},
 };
@@ -56,21 +56,24 @@ impl Registry {
         }
     }
 
-    /// Takes a session in, unless it is there: then that one.
-    pub(super) fn insert(&self, live: LiveSession) -> Arc<LiveSession> {
-        let (id, student_id, slot) = (live.id, live.student_id, live.slot);
-        let mut is_new = false;
-        let new = || {
-            is_new = true;
-            Arc::new(live)
+    /// Takes a session in, unless it is there under the same fence or a newer one: then that one.
+    /// What was there under an older fence is given back: it is worth nothing any more.
+    pub(super) fn insert(&self, live: LiveSession) -> (Arc<LiveSession>, Option<Arc<LiveSession>>) {
+        let (id, student_id, fence) = (live.id, live.student_id, live.fence());
+        let live = Arc::new(live);
+        let stale = match self.sessions.entry(id) {
+            Entry::Occupied(known) if known.get().fence() >= fence => {
+                return (Arc::clone(known.get()), None);
+            }
+            Entry::Occupied(mut known) => Some(known.insert(Arc::clone(&live))),
+            Entry::Vacant(vacant) => {
+                vacant.insert(Arc::clone(&live));
+                None
+            }
         };
-        // The guard ends with this statement.
-        let live = Arc::clone(&self.sessions.entry(id).or_insert_with(new));
-        if is_new {
-            self.of_students.insert(student_id, id);
-            self.slot(slot).push(Arc::clone(&live));
-        }
-        live
+        self.of_students.insert(student_id, id);
+        self.slot(checkpoint::slot_of(id)).push(Arc::clone(&live));
+        (live, stale)
     }
 
     /// Forgets a session; its slot lets go of it at its next turn.
@@ -165,7 +168,7 @@ fn increase<K: Eq + Hash>(counts: &DashMap<K, u32>, key: K, max: u32) -> bool {
 }
 
 fn decrease<K: Eq + Hash>(counts: &DashMap<K, u32>, key: K) {
-    if let dashmap::Entry::Occupied(mut entry) = counts.entry(key) {
+    if let Entry::Occupied(mut entry) = counts.entry(key) {
         *entry.get_mut() -= 1;
         if *entry.get() == 0 {
             entry.remove();

@@ -17,13 +17,11 @@ use super::{
     funds::{self, Growth},
     message::Outgoing,
     socket::Socket,
-    telling::ms,
     watching::Watching,
 };
 use crate::{
     bus::{Answer, Glance},
     domain::{
-        checkpoint,
         claim::Park,
         meter::{EXTEND_BELOW, Event, LOW_BALANCE, Meter, Phase, Rate, Reading, Taken},
         session::Session,
@@ -31,7 +29,7 @@ use crate::{
     },
     id::{SessionId, UserId},
     money::Money,
-    time::{Moment, Timestamp},
+    time::{Moment, Timestamp, whole_ms},
 };
 
 /// A session that is metered here.
@@ -39,8 +37,6 @@ use crate::{
 pub(super) struct LiveSession {
     pub(super) id: SessionId,
     pub(super) student_id: UserId,
-    /// Of the wheel.
-    pub(super) slot: usize,
     state: Mutex<State>,
 }
 
@@ -127,7 +123,6 @@ impl LiveSession {
         Self {
             id: session.id,
             student_id: session.student_id,
-            slot: checkpoint::slot_of(session.id),
             state: Mutex::new(State {
                 session,
                 meter,
@@ -147,6 +142,11 @@ impl LiveSession {
         self.state.lock().expect("nobody panics while holding it")
     }
 
+    /// What it is owned by.
+    pub(super) fn fence(&self) -> i64 {
+        self.state().session.fence
+    }
+
     /// Gives the session to `socket`, as `claimed` in the database; an older socket is told.
     pub(super) fn attach(
         self: &Arc<Self>,
@@ -159,10 +159,14 @@ impl LiveSession {
         if state.stage != Stage::Open {
             return state.stage;
         }
+        if claimed.fence < state.session.fence {
+            // Somebody came later and was seated sooner.
+            live.supersede(socket);
+            return Stage::Open;
+        }
         state.take_row(claimed);
         if let Some(older) = state.socket.replace(Arc::clone(socket)) {
-            live.send(&older, &Outgoing::Superseded);
-            older.close(Close::Superseded);
+            live.supersede(&older);
             state.apply(live, Event::Detach);
         }
         state.apply(live, Event::Hold(claimed.held));
@@ -187,7 +191,7 @@ impl LiveSession {
         let reading = state.meter.read(&live.rules, live.moment());
         (state.stage == Stage::Open).then(|| Glance {
             phase: reading.phase,
-            watched_ms: ms(reading.watched),
+            watched_ms: whole_ms(reading.watched),
             cost: reading.cost,
             held: reading.held,
         })
@@ -251,15 +255,20 @@ impl LiveSession {
         let mut state = self.state();
         match state.stage {
             Stage::Open => {}
-            Stage::Ending => return true,
+            Stage::Ending => {
+                // Until it is settled, nothing else of what was watched outlives this node.
+                let reading = state.meter.read(&live.rules, live.moment());
+                state.pack(&reading, &mut turn.packed);
+                return true;
+            }
             Stage::Gone => return false,
         }
         let reading = state.apply(live, Event::Tick);
         self.follow(live, &mut state, &reading);
+        state.pack(&reading, &mut turn.packed);
         if state.stage != Stage::Open {
             return true;
         }
-        state.pack(&reading, &mut turn.packed);
         if let Some(socket) = state.socket.clone() {
             turn.ticks += 1;
             state.seq += 1;
@@ -339,12 +348,12 @@ impl LiveSession {
     }
 
     /// Stops metering for good, unless somebody else did. The caller decides what becomes of it.
-    pub(super) fn stop(&self, live: &Live, becomes: Stage) -> Option<(Total, Option<Arc<Socket>>)> {
+    pub(super) fn stop(&self, live: &Live) -> Option<(Total, Option<Arc<Socket>>)> {
         let mut state = self.state();
         if state.stage != Stage::Open {
             return None;
         }
-        state.stage = becomes;
+        state.stage = Stage::Gone;
         let total = state.total(live);
         Some((total, state.socket.take()))
     }
@@ -355,9 +364,10 @@ impl LiveSession {
         state.stage = Stage::Gone;
         if let Some(socket) = state.socket.take() {
             if close == Close::Superseded {
-                live.send(&socket, &Outgoing::Superseded);
+                live.supersede(&socket);
+            } else {
+                socket.close(close);
             }
-            socket.close(close);
         }
     }
 }

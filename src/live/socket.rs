@@ -62,7 +62,7 @@ pub(super) struct Socket {
     /// No more messages: we have said good-bye, or the connection broke.
     is_closed: AtomicBool,
     closed: Notify,
-    /// When something last came from the peer, in the registry's milliseconds.
+    /// When something last came from the peer, in the node's milliseconds.
     heard_ms: AtomicU64,
     /// When it was last asked for a sign of life; 0: never since it last gave one.
     asked_ms: AtomicU64,
@@ -137,11 +137,13 @@ impl Socket {
         if self.is_closed.load(Ordering::Relaxed) {
             return Sent::Lost;
         }
-        let written = self.protocol().write(&mut Pipe(&self.tcp), message);
+        let mut protocol = self.protocol();
+        let written = protocol.write(&mut Pipe(&self.tcp), message);
         self.outcome(written)
     }
 
-    /// Of several that find the peer slow at once, one is told.
+    /// Of several that find the peer slow at once, one is told. To be called under the lock, as
+    /// `is_slow` says whether somebody is in charge of what waits in there.
     fn outcome(&self, written: Result<(), ProtocolError>) -> Sent {
         match written {
             Ok(()) => Sent::Taken,
@@ -164,15 +166,17 @@ impl Socket {
                     return false;
                 }
                 match self.protocol().flush(&mut Pipe(&self.tcp)) {
-                    Ok(()) => return true,
+                    Ok(()) => {
+                        // Still under the lock: whoever finds the peer slow next is told again.
+                        self.is_slow.store(false, Ordering::Release);
+                        return true;
+                    }
                     Err(error) if would_block(&error) => {}
                     Err(_) => return false,
                 }
             }
         };
-        if timeout(patience, flush).await == Ok(true) {
-            self.is_slow.store(false, Ordering::Release);
-        } else {
+        if timeout(patience, flush).await != Ok(true) {
             tracing::debug!("a player does not read what it is sent");
             // It may not arrive either, but if it does it says why.
             self.close(Close::SlowReader);
@@ -245,7 +249,8 @@ impl Socket {
                     // tungstenite remembers that it failed, so both are for good.
                     Received::Over | Received::Refused(_) => return,
                     Received::Nothing if self.tcp.readable().await.is_err() => return,
-                    _ => {}
+                    // A peer that sends and sends must not keep the time from running out.
+                    _ => tokio::task::yield_now().await,
                 }
             }
         };

@@ -1,12 +1,13 @@
 //! What a player is told: the words for what the meter says, and how they leave.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use bytes::BytesMut;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::{
     Live,
+    close::Close,
     message::{Hello, Outgoing, Tick},
     session::State,
     socket::{Sent, Socket},
@@ -18,6 +19,7 @@ use crate::{
         meter::{Phase, Reading},
     },
     money::Money,
+    time::whole_ms,
 };
 
 impl State {
@@ -31,7 +33,7 @@ impl State {
         Outgoing::Hello(Hello {
             session_id: self.session.id,
             phase: reading.phase.as_str(),
-            watched_ms: ms(reading.watched),
+            watched_ms: whole_ms(reading.watched),
             cost: reading.cost,
             held: reading.held,
             available,
@@ -40,18 +42,18 @@ impl State {
             tick_ms: metering.tick_ms,
             grace_ms: metering.reconnect_grace_ms,
             short_session_free: !terms.free_below.is_zero(),
-            remaining_ms: reading.remaining.map(ms),
+            remaining_ms: reading.remaining.map(whole_ms),
         })
     }
 
     pub(super) fn tick_frame(&self, reading: &Reading, buffer: &mut BytesMut) -> Utf8Bytes {
         let tick = Tick {
             seq: self.seq,
-            watched_ms: ms(reading.watched),
+            watched_ms: whole_ms(reading.watched),
             cost: reading.cost,
             held: reading.held,
-            remaining_ms: reading.remaining.map(ms),
-            free_remaining_ms: ms(reading.free_remaining),
+            remaining_ms: reading.remaining.map(whole_ms),
+            free_remaining_ms: whole_ms(reading.free_remaining),
         };
         tick.write(buffer);
         Utf8Bytes::try_from(buffer.split().freeze()).expect("JSON is UTF-8")
@@ -61,7 +63,7 @@ impl State {
         let entry = checkpoint::Entry {
             session_id: self.session.id,
             fence: self.session.fence,
-            watched_ms: ms(reading.watched),
+            watched_ms: whole_ms(reading.watched),
             was_attached: reading.phase != Phase::Opening,
         };
         checkpoint::push(packed, &entry);
@@ -76,6 +78,12 @@ impl Live {
         self.after(socket, socket.send(text.into()));
     }
 
+    /// Tells a player that another socket has its session, and closes this one.
+    pub(super) fn supersede(&self, socket: &Arc<Socket>) {
+        self.send(socket, &Outgoing::Superseded);
+        socket.close(Close::Superseded);
+    }
+
     /// A peer that does not take what it is sent gets some time for it, beside everybody else.
     pub(super) fn after(&self, socket: &Arc<Socket>, sent: Sent) {
         if sent == Sent::Slow {
@@ -83,9 +91,4 @@ impl Live {
             self.spawn(async move { socket.catch_up(patience).await });
         }
     }
-}
-
-/// A span as messages have it.
-pub(super) fn ms(span: Duration) -> u64 {
-    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }

@@ -102,6 +102,15 @@ impl LiveSession {
 pub(super) async fn save(live: &Live, session: &LiveSession) {
     let rows = session.take_progress(live.app.clock.now());
     if !rows.is_empty() {
+        let recorded = live.app.claims.record(rows).await.or_log("writing video progress");
+        // What was not written is still to be written.
+        session.state().watching.is_changed |= recorded.is_none();
+    }
+}
+
+/// Writes progress down, if there is any.
+pub(super) async fn write(live: &Live, rows: Vec<VideoProgress>) {
+    if !rows.is_empty() {
         live.app.claims.record(rows).await.or_log("writing video progress");
     }
 }

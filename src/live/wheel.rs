@@ -86,7 +86,7 @@ fn next_alarm(live: &Live, now: Moment) -> Option<crate::id::SessionId> {
 /// Ticks the sessions of one slot, and hands their checkpoint on.
 fn turn(live: &Live, slot: usize, had_sessions: &mut bool, buffer: BytesMut) -> BytesMut {
     let mut sessions = live.registry.take(slot);
-    let mut packed = Vec::new();
+    let mut packed = Vec::with_capacity(1 + sessions.len() * checkpoint::ENTRY_BYTES);
     checkpoint::begin(&mut packed);
     let empty = packed.len();
     let mut turn = Turn { real_ms: live.real_ms(), buffer, packed, ticks: 0 };

@@ -203,11 +203,21 @@ fn tell_signed_out(app: &App, user_id: UserId) {
 /// Whose access token this is, if the sign-in it comes from still stands.
 pub async fn authenticate(app: &App, token: &str, now: Timestamp) -> Result<Caller> {
     let claims = tokens::check(&app.keys, &app.config.auth, token, now)?;
-    let mut tx = app.db.read().await?;
-    let user = db::users::find_signed_in(&mut tx, claims.sub, claims.sid, now).await?;
-    let user = user.filter(|user| user.status == UserStatus::Active);
+    let user = find_signed_in(app, claims.sub, claims.sid, now).await?;
     let user = user.ok_or(Error::Unauthenticated("you were signed out"))?;
     Ok(Caller { user, login_id: claims.sid })
+}
+
+/// The user, if this sign-in of theirs still stands and they may do anything at all.
+pub async fn find_signed_in(
+    app: &App,
+    user_id: UserId,
+    login_id: LoginId,
+    now: Timestamp,
+) -> Result<Option<User>> {
+    let mut tx = app.db.read().await?;
+    let user = db::users::find_signed_in(&mut tx, user_id, login_id, now).await?;
+    Ok(user.filter(|user| user.status == UserStatus::Active))
 }
 
 /// Only this is kept of a refresh token.

@@ -57,7 +57,8 @@ pub async fn start(
     open(app, student, request, None, now).await
 }
 
-/// The same, at most once for each key, if there is one: sent again, it answers with the session it had opened.
+/// The same, at most once for each key, if there is one: sent again, it answers with the session it
+/// had opened.
 ///
 /// The key is written in the transaction that opens the session, so there is never one without
 /// the other. Should two come at once, the database lets one through, and the other is told that
