@@ -177,20 +177,20 @@ impl Live {
         session_id: SessionId,
         socket: &Arc<Socket>,
     ) -> Result<Arc<LiveSession>, Refusal> {
-        let mut fence = guest.fence;
+        let mut ticket = guest.fence;
         for _ in 0..ATTEMPTS_MAX {
             let row = sessions::find_own(&self.app, guest.user_id, session_id).await?;
             if row.ending.is_some() {
                 return Err(Refusal::Ended(Box::new(row)));
             }
-            if fence.is_some_and(|fence| fence != row.fence) {
-                return Err(Error::Unauthenticated("the ticket was used").into());
-            }
+            ensure_unused(ticket, &row)?;
             let row = self.newest(row).await?;
+            // Somebody may have come in by it meanwhile, on the node that has just let go.
+            ensure_unused(ticket, &row)?;
             let here = self.known_here(&row);
             let Some(claimed) = self.claim(guest, row, here.as_deref()).await? else { continue };
-            // From here on the ticket is used up, and has done its work.
-            fence = None;
+            // Used up, but by this very player, who may have to try again.
+            ticket = ticket.map(|_| claimed.fence);
             let available = funds::available(self, &claimed).await.unwrap_or(Money::ZERO);
             let session = self.session_of(&claimed, here).await?;
             match session.attach(self, socket, &claimed, available) {
@@ -279,5 +279,13 @@ impl Live {
         let videos = watching::videos(self, session.course_id).await?;
         let known = db::progress::list(&mut self.app.db.read().await?, session.id).await?;
         Ok(Watching::new(videos, &known))
+    }
+}
+
+/// Refuses a ticket made under another fence than the session's: somebody came in since.
+fn ensure_unused(ticket: Option<i64>, row: &Session) -> Result<()> {
+    match ticket {
+        Some(fence) if fence != row.fence => Err(Error::Unauthenticated("the ticket was used")),
+        _ => Ok(()),
     }
 }
