@@ -3,7 +3,7 @@
 //! They run when `scripts/with-redis` says where there is one. Tests that kill it start their own.
 
 mod outage;
-mod server;
+pub(crate) mod server;
 
 use std::{env, time::Duration};
 
@@ -24,7 +24,7 @@ use crate::{
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The Redis of this run.
-fn shared_redis() -> Option<String> {
+pub(crate) fn shared_redis() -> Option<String> {
     let url = env::var("MURPH_TEST_REDIS").ok().filter(|url| !url.is_empty());
     if url.is_none() {
         eprintln!("skipped: run it by scripts/with-redis");

@@ -38,7 +38,7 @@ use crate::{
     },
 };
 
-mod postgres;
+pub(crate) mod postgres;
 mod serve;
 
 /// Tells a test that it is the victim, and of which database.
@@ -56,15 +56,15 @@ const LIFE_MAX: Duration = Duration::from_mins(2);
 /// How long the operating system and the database may take for what they do by themselves.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-fn rounds() -> u64 {
+pub(crate) fn rounds() -> u64 {
     env::var("MURPH_CRASH_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(3)
 }
 
 /// Numbers that look random and follow from a seed, which is printed.
-struct Dice(u64);
+pub(crate) struct Dice(u64);
 
 impl Dice {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let seed = env::var("MURPH_CRASH_SEED").ok().and_then(|seed| seed.parse().ok());
         // The second half of such an id is random.
         let seed = seed.unwrap_or_else(|| UserId::new(dawn()).uuid().as_u64_pair().1);
@@ -73,7 +73,7 @@ impl Dice {
     }
 
     /// 1 to `max`.
-    fn roll(&mut self, max: u64) -> u64 {
+    pub(crate) fn roll(&mut self, max: u64) -> u64 {
         // SplitMix64.
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut bits = self.0;
@@ -84,7 +84,7 @@ impl Dice {
 }
 
 /// Polls until `done`, and not for ever.
-async fn wait_until<F: Future<Output = bool>>(what: &str, done: impl Fn() -> F) {
+pub(crate) async fn wait_until<F: Future<Output = bool>>(what: &str, done: impl Fn() -> F) {
     let polling = async {
         while !done().await {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -194,7 +194,7 @@ impl Acknowledged {
     }
 }
 
-async fn number(db: &Db, sql: &str) -> i64 {
+pub(crate) async fn number(db: &Db, sql: &str) -> i64 {
     let sql = AssertSqlSafe(sql.to_owned());
     match &mut db.begin().await.unwrap() {
         Tx::Sqlite(tx) => sqlx::query_scalar(sql).fetch_one(&mut **tx).await.unwrap(),

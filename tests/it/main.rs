@@ -6,6 +6,7 @@
 
 mod bus;
 mod cli;
+mod cluster;
 mod contract;
 mod crash;
 mod front;

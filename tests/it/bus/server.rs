@@ -11,14 +11,14 @@ use redis::{Client, Value, cmd};
 
 use super::PATIENCE;
 
-pub(super) struct Server {
+pub(crate) struct Server {
     program: String,
-    pub(super) port: u16,
+    pub(crate) port: u16,
     process: Option<Child>,
 }
 
 /// Another number each time.
-pub(super) fn dice() -> u64 {
+pub(crate) fn dice() -> u64 {
     RandomState::new().hash_one(0)
 }
 
@@ -32,7 +32,7 @@ fn free_port() -> u16 {
 
 impl Server {
     /// One that does not run yet, if this run has the program.
-    pub(super) fn new() -> Option<Self> {
+    pub(crate) fn new() -> Option<Self> {
         let Ok(program) = env::var("MURPH_TEST_REDIS_SERVER") else {
             eprintln!("skipped: run it by scripts/with-redis");
             return None;
@@ -40,12 +40,12 @@ impl Server {
         Some(Self { program, port: free_port(), process: None })
     }
 
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
     /// Returns when it answers.
-    pub(super) async fn start(&mut self) {
+    pub(crate) async fn start(&mut self) {
         let client = Client::open(self.url()).unwrap();
         let answering = async {
             loop {
@@ -79,7 +79,7 @@ impl Server {
     }
 
     /// `kill -9`.
-    pub(super) fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
             process.kill().unwrap();
             process.wait().unwrap();
@@ -87,11 +87,11 @@ impl Server {
     }
 
     /// Its connections stay, and nothing comes out of them: as if a cable were cut.
-    pub(super) fn freeze(&self) {
+    pub(crate) fn freeze(&self) {
         self.signal("-STOP");
     }
 
-    pub(super) fn thaw(&self) {
+    pub(crate) fn thaw(&self) {
         self.signal("-CONT");
     }
 

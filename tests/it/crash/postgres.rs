@@ -30,7 +30,7 @@ use crate::{
 /// stand ready for each task.
 const STUDENTS: usize = 30;
 
-struct Server {
+pub(crate) struct Server {
     bin: PathBuf,
     home: tempfile::TempDir,
     port: u16,
@@ -39,7 +39,7 @@ struct Server {
 
 impl Server {
     /// A new one, which keeps its promises about the disk.
-    async fn new(bin: &Path) -> Self {
+    pub(crate) async fn new(bin: &Path) -> Self {
         let home = tempfile::tempdir().unwrap();
         if is_root() {
             let owner = Command::new("chown").arg("postgres:").arg(home.path()).status();
@@ -66,7 +66,7 @@ impl Server {
         server
     }
 
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
     }
 
@@ -92,8 +92,18 @@ impl Server {
 
     /// `kill -9`, and up again.
     async fn crash(&mut self) {
+        self.kill();
+        self.start().await;
+    }
+
+    /// `kill -9`.
+    pub(crate) fn kill(&mut self) {
         self.postmaster.kill().unwrap();
         self.postmaster.wait().unwrap();
+    }
+
+    /// After a kill. Returns when it answers.
+    pub(crate) async fn start(&mut self) {
         self.postmaster = spawn(&self.bin, self.home.path(), self.port);
         self.answers().await;
     }
