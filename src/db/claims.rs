@@ -81,15 +81,16 @@ struct ParkRow<'a> {
     seen: i64,
     watched: i64,
     story: &'a [Stretch],
+    heir: Option<Hex>,
 }
 
 macro_rules! park_sessions {
     ($db:ident) => {
         bulk!(
             $db "1",
-            [session uuid, seen bigint, watched bigint, story json],
+            [session uuid, seen bigint, watched bigint, story json, heir uuid],
             "UPDATE sessions
-                SET node_id = NULL, watched_ms = r.watched, stretches = r.story
+                SET node_id = r.heir, watched_ms = r.watched, stretches = r.story
                FROM",
             "WHERE sessions.id = r.session AND sessions.status = 'active'
                AND sessions.fence = r.seen AND sessions.node_id = $2
@@ -98,7 +99,8 @@ macro_rules! park_sessions {
     };
 }
 
-/// Takes sessions out of the hands of `node`, each if it is still in them, and says which.
+/// Takes sessions out of the hands of `node`, each if it is still in them, and says which. An heir
+/// has it then, or nobody.
 ///
 /// A session must not be named twice.
 pub async fn park<'a>(
@@ -111,6 +113,7 @@ pub async fn park<'a>(
         seen: park.fence,
         watched: to_ms(park.watched),
         story: &park.stretches,
+        heir: park.heir.map(|heir| Hex(heir.uuid())),
     }));
     if rows.count == 0 {
         return Ok(Vec::new());

@@ -19,13 +19,15 @@ pub struct Claim {
     pub stretches: Vec<Stretch>,
 }
 
-/// A node lets go of a session that it has under `fence`: any other may take it.
+/// A node lets go of a session that it has under `fence`: for `heir`, or for any other to take.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Park {
     pub session_id: SessionId,
     pub fence: i64,
     pub watched: Duration,
     pub stretches: Vec<Stretch>,
+    /// Whose it is then. An heir is about to claim it, under the fence that it has.
+    pub heir: Option<NodeId>,
 }
 
 impl Claim {

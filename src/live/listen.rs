@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     bus::{Answer, Heard, Inbox, Notice, To},
-    domain::session::EndReason,
+    domain::{claim::Park, session::EndReason},
     error::{OrLog, Result},
     id::{SessionId, UserId},
     service::identity,
@@ -101,7 +101,10 @@ async fn release(live: Live, id: SessionId, answer: Answer) {
     {
         watching::save(&live, &session).await;
         live.registry.remove(&session);
-        live.app.claims.park(total.into()).await.or_log("letting go of a session");
+        // To that node, and not to anybody: whoever else took it would raise the fence, and the
+        // player's ticket would be worthless.
+        let park = Park { heir: Some(answer.to), ..total.into() };
+        live.app.claims.park(park).await.or_log("letting go of a session");
         if let Some(socket) = socket {
             live.supersede(&socket);
         }

@@ -91,7 +91,7 @@ pub(super) struct Turn {
 impl From<Total> for Park {
     fn from(total: Total) -> Self {
         let Total { session, watched, stretches } = total;
-        Self { session_id: session.id, fence: session.fence, watched, stretches }
+        Self { session_id: session.id, fence: session.fence, watched, stretches, heir: None }
     }
 }
 

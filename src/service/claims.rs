@@ -329,7 +329,13 @@ mod tests {
     }
 
     fn park(session_id: SessionId) -> Change {
-        Change::Park(Park { session_id, fence: 1, watched: Duration::ZERO, stretches: vec![] })
+        Change::Park(Park {
+            session_id,
+            fence: 1,
+            watched: Duration::ZERO,
+            stretches: vec![],
+            heir: None,
+        })
     }
 
     fn claim(session_id: SessionId) -> Change {

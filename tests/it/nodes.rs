@@ -59,7 +59,7 @@ fn claim_of(session: &Session) -> Claim {
 
 fn park_of(session: &Session) -> Park {
     let Claim { session_id, fence, watched, stretches, .. } = claim_of(session);
-    Park { session_id, fence, watched, stretches }
+    Park { session_id, fence, watched, stretches, heir: None }
 }
 
 /// `session` in the hands of `node`.

@@ -201,6 +201,15 @@ impl Class {
         self.print();
     }
 
+    /// Whoever came with a fresh ticket was let in.
+    pub(super) fn assert_all_let_in(&self) {
+        for viewer in &self.viewers {
+            for sitting in &viewer.log().sittings {
+                assert_ne!(sitting.close, Some(4001), "{:?}", sitting.told);
+            }
+        }
+    }
+
     fn print(&self) {
         let logs: Vec<_> = self.viewers.iter().map(|viewer| viewer.log()).collect();
         let sittings = logs.iter().flat_map(|log| &log.sittings);
