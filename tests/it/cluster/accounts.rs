@@ -125,7 +125,14 @@ impl Class {
     }
 
     pub(super) async fn until_each(&self, what: &str, holds: impl Fn(&Viewer) -> bool) {
-        wait_until(what, async || self.viewers.iter().all(|viewer| holds(viewer))).await;
+        let are_done = async || self.viewers.iter().all(|viewer| holds(viewer));
+        let waiting = wait_until(what, are_done);
+        // A little earlier than that gives up, to say who is in the way.
+        if tokio::time::timeout(PATIENCE * 9 / 10, waiting).await.is_err() {
+            let late = self.viewers.iter().filter(|viewer| !holds(viewer));
+            let late: Vec<String> = late.map(|viewer| viewer.describe()).collect();
+            panic!("still not: {what}: {late:#?}");
+        }
     }
 
     /// Waits until everybody has been told of more than before.
@@ -252,6 +259,20 @@ impl Viewer {
             assert_eq!(receipt["watched_ms"], u64::try_from(row.watched.as_millis()).unwrap());
             assert_eq!(receipt["cost"], row.cost.to_string());
         }
+    }
+
+    /// How its last connections went.
+    fn describe(&self) -> String {
+        let log = self.log();
+        let sittings = log.sittings.iter().rev().take(3).map(|sitting| {
+            let Sitting { node, phase, close, told, told_watched, .. } = sitting;
+            let (words, is_over) = (sitting.words.len(), sitting.over.is_some());
+            format!(
+                "node {node}: {words} words, {phase}, {told_watched:?}, over: {is_over}, \
+                 {close:?}, {told:?}"
+            )
+        });
+        format!("{}: {:#?}", self.session, sittings.collect::<Vec<_>>())
     }
 
     /// What is in the wallet.
