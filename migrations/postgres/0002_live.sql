@@ -5,6 +5,8 @@
 ALTER TABLE sessions ADD COLUMN node_id UUID;
 -- The sign-in the player came with: when it ends, so does the session. Sign-ins are forgotten.
 ALTER TABLE sessions ADD COLUMN login_id UUID;
+-- How often a player has come in. A ticket names the number, and is good for the next time only.
+ALTER TABLE sessions ADD COLUMN entries BIGINT NOT NULL DEFAULT 0 CHECK (entries >= 0);
 -- What was charged and what was not, in order, as [kind, milliseconds]. Whole when it has ended.
 ALTER TABLE sessions ADD COLUMN stretches JSONB NOT NULL DEFAULT '[]';
 CREATE INDEX sessions_of_teacher ON sessions (teacher_id, started_at);

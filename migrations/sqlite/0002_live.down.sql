@@ -6,5 +6,6 @@ DROP TABLE nodes;
 DROP INDEX sessions_of_node;
 DROP INDEX sessions_of_teacher;
 ALTER TABLE sessions DROP COLUMN stretches;
+ALTER TABLE sessions DROP COLUMN entries;
 ALTER TABLE sessions DROP COLUMN login_id;
 ALTER TABLE sessions DROP COLUMN node_id;

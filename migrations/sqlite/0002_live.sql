@@ -5,6 +5,8 @@
 ALTER TABLE sessions ADD COLUMN node_id BLOB CHECK (length(node_id) = 16);
 -- The sign-in the player came with: when it ends, so does the session. Sign-ins are forgotten.
 ALTER TABLE sessions ADD COLUMN login_id BLOB CHECK (length(login_id) = 16);
+-- How often a player has come in. A ticket names the number, and is good for the next time only.
+ALTER TABLE sessions ADD COLUMN entries INTEGER NOT NULL DEFAULT 0 CHECK (entries >= 0);
 -- What was charged and what was not, in order, as [kind, milliseconds]. Whole when it has ended.
 ALTER TABLE sessions ADD COLUMN stretches TEXT NOT NULL DEFAULT '[]' CHECK (json_valid(stretches));
 CREATE INDEX sessions_of_teacher ON sessions (teacher_id, started_at);

@@ -35,6 +35,7 @@ macro_rules! claim_sessions {
             [session uuid, seen bigint, login uuid, watched bigint, story json],
             "UPDATE sessions
                 SET fence = sessions.fence + 1, node_id = $2, watched_ms = r.watched,
+                    entries = sessions.entries + CASE WHEN r.login IS NULL THEN 0 ELSE 1 END,
                     login_id = COALESCE(r.login, sessions.login_id), stretches = r.story
                FROM",
             "WHERE sessions.id = r.session AND sessions.status = 'active'

@@ -41,6 +41,7 @@ pub(super) struct Row {
     status: SessionStatus,
     fence: i64,
     node_id: Option<NodeId>,
+    entries: i64,
     login_id: Option<LoginId>,
     watched_ms: i64,
     cost: Money,
@@ -54,7 +55,7 @@ pub(super) struct Row {
 macro_rules! session_columns {
     () => {
         "id, student_id, course_id, teacher_id, currency, price_per_minute, platform_basis_points,
-         partners, free_below_ms, spending_cap, auto_extend, held, status, fence, node_id, login_id,
+         partners, free_below_ms, spending_cap, auto_extend, held, status, fence, node_id, entries, login_id,
          watched_ms, cost, stretches, started_at, ended_at, end_reason"
     };
 }
@@ -78,6 +79,7 @@ impl From<Row> for Session {
             status: row.status,
             fence: row.fence,
             node_id: row.node_id,
+            entries: row.entries,
             login_id: row.login_id,
             watched: from_ms(row.watched_ms),
             cost: row.cost,

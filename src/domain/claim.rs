@@ -37,6 +37,7 @@ impl Claim {
         Session {
             fence: self.fence + 1,
             node_id: Some(node),
+            entries: session.entries + i64::from(self.login_id.is_some()),
             login_id: self.login_id.or(session.login_id),
             watched: self.watched,
             stretches: self.stretches.clone(),

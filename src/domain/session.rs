@@ -81,6 +81,8 @@ pub struct Session {
     pub fence: i64,
     /// Who meters it. `None`: nobody yet.
     pub node_id: Option<NodeId>,
+    /// How often a player has come in: a ticket is good for the next time.
+    pub entries: i64,
     /// The sign-in its player came with.
     pub login_id: Option<LoginId>,
     pub watched: Duration,
@@ -110,6 +112,7 @@ impl Session {
             status: SessionStatus::Active,
             fence: 1,
             node_id: None,
+            entries: 0,
             login_id: None,
             watched: Duration::ZERO,
             cost: Money::ZERO,

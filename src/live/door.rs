@@ -66,8 +66,8 @@ pub struct Visitor {
 struct Guest {
     user_id: UserId,
     login_id: LoginId,
-    /// The fence its ticket was made under: it is good for one claim.
-    fence: Option<i64>,
+    /// How often somebody had come in when its ticket was made: it is good for the next time.
+    ticket: Option<i64>,
 }
 
 /// Why somebody was not let in.
@@ -159,12 +159,12 @@ impl Live {
                 let (user, login) = (ticket.user_id, ticket.login_id);
                 let user = identity::find_signed_in(&self.app, user, login, now).await?;
                 let user = user.ok_or(Error::Unauthenticated("you were signed out"))?;
-                let fence = Some(ticket.fence);
-                Ok(Guest { user_id: user.id, login_id: ticket.login_id, fence })
+                let login_id = ticket.login_id;
+                Ok(Guest { user_id: user.id, login_id, ticket: Some(ticket.entries) })
             }
             Credentials::AccessToken(token) => {
                 let caller = identity::authenticate(&self.app, token, now).await?;
-                Ok(Guest { user_id: caller.user.id, login_id: caller.login_id, fence: None })
+                Ok(Guest { user_id: caller.user.id, login_id: caller.login_id, ticket: None })
             }
             Credentials::None => Err(Error::Unauthenticated("a ticket is needed")),
         }
@@ -177,7 +177,7 @@ impl Live {
         session_id: SessionId,
         socket: &Arc<Socket>,
     ) -> Result<Arc<LiveSession>, Refusal> {
-        let mut ticket = guest.fence;
+        let mut ticket = guest.ticket;
         for _ in 0..ATTEMPTS_MAX {
             let row = sessions::find_own(&self.app, guest.user_id, session_id).await?;
             if row.ending.is_some() {
@@ -190,7 +190,7 @@ impl Live {
             let here = self.known_here(&row);
             let Some(claimed) = self.claim(guest, row, here.as_deref()).await? else { continue };
             // Used up, but by this very player, who may have to try again.
-            ticket = ticket.map(|_| claimed.fence);
+            ticket = ticket.map(|_| claimed.entries);
             let available = funds::available(self, &claimed).await.unwrap_or(Money::ZERO);
             let session = self.session_of(&claimed, here).await?;
             match session.attach(self, socket, &claimed, available) {
@@ -282,10 +282,12 @@ impl Live {
     }
 }
 
-/// Refuses a ticket made under another fence than the session's: somebody came in since.
+/// Refuses a ticket if somebody has come in since it was made.
 fn ensure_unused(ticket: Option<i64>, row: &Session) -> Result<()> {
     match ticket {
-        Some(fence) if fence != row.fence => Err(Error::Unauthenticated("the ticket was used")),
+        Some(entries) if entries != row.entries => {
+            Err(Error::Unauthenticated("the ticket was used"))
+        }
         _ => Ok(()),
     }
 }

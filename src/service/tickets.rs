@@ -1,7 +1,7 @@
 //! Tickets: what a player comes with, because a browser cannot send a header with a socket.
 //!
-//! A ticket is good for one session, for one socket, for half a minute. It names the fence under
-//! which it was made, and whoever attaches with it raises the fence: so using it uses it up, on
+//! A ticket is good for one session, for one socket, for half a minute. It names how often a player
+//! had come in when it was made, and whoever comes in raises that number: so using it uses it up, on
 //! every node, and there is no list of used ones. It is signed with a key of its own, so no other
 //! token of Murph's can pass for one, nor a ticket for any other.
 
@@ -25,7 +25,7 @@ pub const LIFETIME: Duration = Duration::from_secs(30);
 /// Which layout of the payload this is.
 const VERSION: u8 = 1;
 
-/// Version, three ids, fence, end.
+/// Version, three ids, entries, end.
 const PAYLOAD_LENGTH: usize = 1 + 3 * 16 + 8 + 8;
 
 const SIGNATURE_LENGTH: usize = 32;
@@ -40,20 +40,20 @@ pub struct Ticket {
     pub user_id: UserId,
     /// The sign-in it was asked for with.
     pub login_id: LoginId,
-    /// As it was then. If it is another now, the ticket is used up.
-    pub fence: i64,
+    /// As they were then. If there are more now, the ticket is used up.
+    pub entries: i64,
 }
 
 /// A ticket for `session`, as it is now, for its student.
 #[must_use]
 pub fn issue(app: &App, session: &Session, login_id: LoginId, now: Timestamp) -> String {
-    let Session { id: session_id, student_id: user_id, fence, .. } = *session;
-    let ticket = Ticket { session_id, user_id, login_id, fence };
+    let Session { id: session_id, student_id: user_id, entries, .. } = *session;
+    let ticket = Ticket { session_id, user_id, login_id, entries };
     write(&app.keys, &ticket, now + LIFETIME)
 }
 
 /// What a ticket says, if it is one of ours, still good, and for this session. Whether it was used
-/// up, only the session's fence can tell.
+/// up, only the session can tell.
 pub fn redeem(app: &App, text: &str, session_id: SessionId, now: Timestamp) -> Result<Ticket> {
     read(&app.keys, text, session_id, now)
 }
@@ -64,7 +64,7 @@ fn write(keys: &Keys, ticket: &Ticket, expires_at: Timestamp) -> String {
     bytes.extend(ticket.session_id.uuid().as_bytes());
     bytes.extend(ticket.user_id.uuid().as_bytes());
     bytes.extend(ticket.login_id.uuid().as_bytes());
-    bytes.extend(ticket.fence.to_be_bytes());
+    bytes.extend(ticket.entries.to_be_bytes());
     bytes.extend(expires_at.micros().to_be_bytes());
     let signature = keys.sign_ticket(&bytes);
     bytes.extend(signature);
@@ -100,7 +100,7 @@ fn parse(payload: &[u8]) -> Option<(Ticket, Timestamp)> {
         session_id: SessionId::from_uuid(id(0)?),
         user_id: UserId::from_uuid(id(1)?),
         login_id: LoginId::from_uuid(id(2)?),
-        fence: number(0)?,
+        entries: number(0)?,
     };
     let expires_at = Timestamp::from_micros(number(1)?)?;
     (*version == VERSION).then_some((ticket, expires_at))
@@ -125,7 +125,7 @@ mod tests {
             session_id: SessionId::new(now()),
             user_id: UserId::new(now()),
             login_id: LoginId::new(now()),
-            fence: 7,
+            entries: 7,
         }
     }
 

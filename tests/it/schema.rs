@@ -239,7 +239,7 @@ async fn the_database_itself_keeps_sessions_in_order() {
         "{another}, student_id, course_id, teacher_id, currency, price_per_minute,
          platform_basis_points, partners, free_below_ms, spending_cap, auto_extend, wallet_id,
          held, status, fence, watched_ms, cost, started_at, ended_at, end_reason, journal_id,
-         node_id, login_id, stretches"
+         node_id, login_id, entries, stretches"
     );
     let second = format!("INSERT INTO sessions SELECT {columns} {from} = 'active'");
     assert_refused(&world, "a second open session", &second, twice).await;

@@ -38,8 +38,8 @@ async fn sessions_go_on_while_postgresql_is_away() {
     let mut class = Class::watching(&cluster, 10).await;
     let (_, token) = student(&cluster, "10.00").await;
     let ending = Arc::clone(&class.viewers[0]);
-    let sittings = || class.viewers.iter().map(|viewer| viewer.interruptions()).collect::<Vec<_>>();
-    let before = sittings();
+    let interruptions = || class.viewers.iter().map(|viewer| viewer.interruptions()).collect::<Vec<_>>();
+    let before = interruptions();
 
     postgres.kill();
     class.until_more_is_watched().await;
@@ -52,7 +52,7 @@ async fn sessions_go_on_while_postgresql_is_away() {
         reply.unwrap().is(503);
     }
     assert!(!ending.has_receipt(), "nothing is told that is not on disk");
-    assert_eq!(sittings(), before, "nobody is sent away");
+    assert_eq!(interruptions(), before, "nobody is sent away");
 
     postgres.start().await;
     wait_until("what ended is settled", async || ending.has_receipt()).await;
@@ -211,7 +211,7 @@ async fn forge(redis: &Server, viewers: &[Arc<Viewer>]) {
         let release = json!({"type": "release", "session_id": viewer.session, "answer": answer});
         for notice in [end, release] {
             let bare = json!({"from": node, "notice": notice}).to_string();
-            let forged = [bare.clone(), format!(".{bare}"), format!("{}.{bare}", "A".repeat(43))];
+            let fakes = [bare.clone(), format!(".{bare}"), format!("{}.{bare}", "A".repeat(43))];
             for (channel, message) in
                 channels.iter().flat_map(|channel| forged.iter().map(move |text| (channel, text)))
             {

@@ -29,7 +29,7 @@ async fn starting_holds_funds_and_says_where_to_connect() {
     assert_eq!(started.body["ws_url"], ws_url.as_str());
     let ticket = started.body["ticket"].as_str().unwrap();
     let ticket = tickets::redeem(&app.app, ticket, session, app.now()).unwrap();
-    assert_eq!((ticket.user_id, ticket.fence), (student.id, 1));
+    assert_eq!((ticket.user_id, ticket.entries), (student.id, 0));
     assert_has(student, ["100.00", "30.00", "70.00"]).await;
 
     let kept = class.find(session).await;

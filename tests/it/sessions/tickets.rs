@@ -26,7 +26,7 @@ async fn a_ticket_is_for_the_session_as_it_is_now() {
     let text = reply.body["ticket"].as_str().unwrap();
     let ticket = tickets::redeem(app, text, session, app.clock.now()).unwrap();
     assert_eq!((ticket.session_id, ticket.user_id), (session, class.student.id));
-    assert_eq!(ticket.fence, class.find(session).await.fence);
+    assert_eq!(ticket.entries, class.find(session).await.entries);
     let late = app.clock.now() + Duration::from_secs(30);
     assert!(tickets::redeem(app, text, session, late).is_err());
     assert!(tickets::redeem(app, text, SessionId::new(late), app.clock.now()).is_err());
