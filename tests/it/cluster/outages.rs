@@ -213,7 +213,7 @@ async fn forge(redis: &Server, viewers: &[Arc<Viewer>]) {
             let bare = json!({"from": node, "notice": notice}).to_string();
             let fakes = [bare.clone(), format!(".{bare}"), format!("{}.{bare}", "A".repeat(43))];
             for (channel, message) in
-                channels.iter().flat_map(|channel| forged.iter().map(move |text| (channel, text)))
+                channels.iter().flat_map(|channel| fakes.iter().map(move |text| (channel, text)))
             {
                 let mut publish = cmd("PUBLISH");
                 let heard: u64 =
