@@ -1,5 +1,7 @@
 //! Whose sessions are: claimed, parked, orphaned. What any of this may do, the fence decides.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use crate::{
@@ -25,7 +27,8 @@ struct ClaimRow<'a> {
     seen: i64,
     login: Option<Hex>,
     watched: i64,
-    story: &'a [Stretch],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    story: Option<&'a [Stretch]>,
 }
 
 macro_rules! claim_sessions {
@@ -36,7 +39,8 @@ macro_rules! claim_sessions {
             "UPDATE sessions
                 SET fence = sessions.fence + 1, node_id = $2, watched_ms = r.watched,
                     entries = sessions.entries + CASE WHEN r.login IS NULL THEN 0 ELSE 1 END,
-                    login_id = COALESCE(r.login, sessions.login_id), stretches = r.story
+                    login_id = COALESCE(r.login, sessions.login_id),
+                    stretches = COALESCE(r.story, sessions.stretches)
                FROM",
             "WHERE sessions.id = r.session AND sessions.status = 'active'
                AND sessions.fence = r.seen
@@ -53,13 +57,34 @@ pub async fn claim<'a>(
     node: NodeId,
     claims: impl Iterator<Item = &'a Claim>,
 ) -> Result<Vec<SessionId>> {
-    let rows = Rows::of(claims.map(|claim| ClaimRow {
+    let rows = claims.map(|claim| ClaimRow {
         session: Hex(claim.session_id.uuid()),
         seen: claim.fence,
         login: claim.login_id.map(|login| Hex(login.uuid())),
         watched: to_ms(claim.watched),
-        story: &claim.stretches,
-    }));
+        story: Some(&claim.stretches),
+    });
+    claim_rows(tx, node, Rows::of(rows)).await
+}
+
+/// The same for sessions as they were just read, each with all that is known to have been watched;
+/// everything else stays.
+pub async fn adopt(
+    tx: &mut Tx,
+    node: NodeId,
+    orphans: &[(Session, Duration)],
+) -> Result<Vec<SessionId>> {
+    let rows = orphans.iter().map(|(orphan, watched)| ClaimRow {
+        session: Hex(orphan.id.uuid()),
+        seen: orphan.fence,
+        login: None,
+        watched: to_ms(*watched),
+        story: None,
+    });
+    claim_rows(tx, node, Rows::of(rows)).await
+}
+
+async fn claim_rows(tx: &mut Tx, node: NodeId, rows: Rows) -> Result<Vec<SessionId>> {
     if rows.count == 0 {
         return Ok(Vec::new());
     }
@@ -85,6 +110,8 @@ struct ParkRow<'a> {
     heir: Option<Hex>,
 }
 
+/// `NOT … <>` instead of `=`: no index can serve it, or SQLite would look through all sessions of
+/// the node for each row. Like `=`, it holds for no null.
 macro_rules! park_sessions {
     ($db:ident) => {
         bulk!(
@@ -94,7 +121,7 @@ macro_rules! park_sessions {
                 SET node_id = r.heir, watched_ms = r.watched, stretches = r.story
                FROM",
             "WHERE sessions.id = r.session AND sessions.status = 'active'
-               AND sessions.fence = r.seen AND sessions.node_id = $2
+               AND sessions.fence = r.seen AND NOT (sessions.node_id <> $2)
              RETURNING sessions.id"
         )
     };
@@ -164,14 +191,19 @@ pub async fn list_orphans(tx: &mut Tx, limit: usize) -> Result<Vec<Session>> {
     let gone = list_gone(tx).await?.into_iter().map(NodeId::uuid);
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let rows: Vec<Row> = match tx.conn() {
+        // With `OR`, SQLite would go through all open sessions.
         Conn::Sqlite(conn) => {
             sqlx::query_as(concat!(
                 "SELECT ",
                 session_columns!(),
+                " FROM sessions WHERE status = 'active' AND node_id IS NULL
+                 UNION ALL
+                 SELECT ",
+                session_columns!(),
                 " FROM sessions
                    WHERE status = 'active'
-                     AND (node_id IS NULL OR node_id IN (SELECT unhex(value) FROM json_each($1)))
-                   LIMIT $2",
+                     AND node_id IN (SELECT unhex(value) FROM json_each($1))
+                 LIMIT $2",
             ))
             .bind(hex_array(gone))
             .bind(limit)

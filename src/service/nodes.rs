@@ -5,7 +5,10 @@
 //! orphans. Whoever takes one over raises its fence, so that the old node, should it come back,
 //! can do nothing to it any more.
 
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    time::Duration,
+};
 
 use tracing::{info, warn};
 
@@ -14,7 +17,7 @@ use crate::{
     db::{self, Tx},
     domain::{
         checkpoint::{self, Entry, slot_of},
-        claim::{Claim, Park},
+        claim::Park,
         session::Session,
         stretch::StretchKind,
     },
@@ -113,30 +116,24 @@ async fn adopt(tx: &mut Tx, me: NodeId) -> Result<Vec<Adopted>> {
         return Ok(Vec::new());
     }
     let entries = last_entries(tx, &orphans).await?;
-    let claim_of = |orphan: &Session| {
-        let entry = entries.get(&orphan.id);
-        Claim {
-            session_id: orphan.id,
-            fence: orphan.fence,
-            login_id: None,
-            watched: entry.map_or(orphan.watched, |entry| entry.watched().max(orphan.watched)),
-            stretches: orphan.stretches.clone(),
-        }
+    let with_watched = |orphan: Session| {
+        let known = entries.get(&orphan.id).map_or(orphan.watched, Entry::watched);
+        let watched = known.max(orphan.watched);
+        (orphan, watched)
     };
-    let claims: Vec<Claim> = orphans.iter().map(claim_of).collect();
-    let claimed = db::claims::claim(tx, me, claims.iter()).await?;
+    let orphans: Vec<(Session, Duration)> = orphans.into_iter().map(with_watched).collect();
+    let claimed = db::claims::adopt(tx, me, &orphans).await?;
     // They were locked, so all were claimed; whatever was not is somebody else's.
-    let claimed: BTreeSet<SessionId> = claimed.into_iter().collect();
-    let adopted =
-        orphans.into_iter().zip(claims).filter(|(orphan, _)| claimed.contains(&orphan.id));
+    let claimed: HashSet<SessionId> = claimed.into_iter().collect();
+    let adopted = orphans.into_iter().filter(|(orphan, _)| claimed.contains(&orphan.id));
     Ok(adopted
-        .map(|(orphan, claim)| Adopted {
+        .map(|(orphan, watched)| Adopted {
             was_attached: match entries.get(&orphan.id) {
                 Some(entry) => entry.was_attached,
                 None => shows_a_player(&orphan),
             },
             lost: orphan.node_id.is_some(),
-            session: claim.apply(orphan, me),
+            session: Session { fence: orphan.fence + 1, node_id: Some(me), watched, ..orphan },
         })
         .collect())
 }

@@ -20,13 +20,17 @@ use murph::{
     service::nodes::{self, Adopted},
 };
 
-use crate::world::{World, dawn, extend_by, session_of, settle_after, start_for};
+use crate::{
+    harness::TestDatabase,
+    world::{World, dawn, extend_by, session_of, settle_after, start_for},
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Nodes that have all joined.
+/// Nodes that have all joined, with leases that no slow machine lets run out.
 async fn joined(count: usize) -> World {
-    let world = World::with_nodes(count).await;
+    let database = TestDatabase::migrated().await;
+    let world = World::start_on(database, count, |config| config.node.lease_ms = 600_000).await;
     for node in &world.nodes {
         nodes::join(node).await.unwrap();
     }
@@ -290,6 +294,7 @@ async fn a_session_that_was_let_go_of_is_not_a_lost_one() {
     assert_eq!(adopted.len(), 3);
     for Adopted { session, was_attached, lost } in adopted {
         assert!(!lost);
+        assert_eq!(session, world.find(session.id).await);
         assert_eq!(was_attached, session.id != untouched.id);
         if was_attached {
             let before = parked.iter().find(|parked| parked.id == session.id).unwrap();
