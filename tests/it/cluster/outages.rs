@@ -38,7 +38,8 @@ async fn sessions_go_on_while_postgresql_is_away() {
     let mut class = Class::watching(&cluster, 10).await;
     let (_, token) = student(&cluster, "10.00").await;
     let ending = Arc::clone(&class.viewers[0]);
-    let interruptions = || class.viewers.iter().map(|viewer| viewer.interruptions()).collect::<Vec<_>>();
+    let interruptions =
+        || class.viewers.iter().map(|viewer| viewer.interruptions()).collect::<Vec<_>>();
     let before = interruptions();
 
     postgres.kill();
