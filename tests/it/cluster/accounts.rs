@@ -314,9 +314,10 @@ impl Sitting {
         let over = self.over.expect("nobody watches any more");
         let silent = self.words.windows(2).map(|pair| {
             let gap = pair[1].said.saturating_duration_since(pair[0].heard.unwrap_or(over));
-            if gap > tick * 2 { gap - tick } else { Duration::ZERO }
+            if gap > tick * 2 { gap.saturating_sub(tick) } else { Duration::ZERO }
         });
-        last.heard.unwrap_or(over) - first.said - silent.sum::<Duration>() + tick + ROUNDING
+        let whole = last.heard.unwrap_or(over) - first.said;
+        whole.saturating_sub(silent.sum()) + tick + ROUNDING
     }
 
     /// The least: of the words that were surely heard, the time between those that were surely

@@ -180,7 +180,7 @@ async fn knock(viewer: &Viewer, node: usize, ticket: &str) -> (String, Option<u1
         match tokio::time::timeout(super::PATIENCE, socket.next()).await.expect("an answer") {
             Some(Ok(Message::Text(text))) => {
                 let message: Value = serde_json::from_str(&text).unwrap();
-                first = message["type"].as_str().unwrap().to_owned();
+                message["type"].as_str().unwrap().clone_into(&mut first);
                 if first == "hello" {
                     return (first, None);
                 }

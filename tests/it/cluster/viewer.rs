@@ -137,7 +137,7 @@ impl Viewer {
 
     pub(super) fn add_funds(&self, amount: &str) {
         let mut funds = self.funds.lock().unwrap();
-        *funds = *funds + money(amount);
+        *funds += money(amount);
     }
 
     pub(super) fn wish(&self, wish: Wish) {
