@@ -6,6 +6,7 @@
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use hyper::upgrade::{OnUpgrade, Upgraded};
+use tokio::time::Instant;
 use tracing::debug;
 
 use super::{
@@ -31,6 +32,9 @@ use crate::{
 
 /// How long another node may take to let go of a session.
 const RELEASE_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How often to look whether it has, when it says that it is done.
+const RELEASE_PAUSE: Duration = Duration::from_millis(50);
 
 /// How often to try when others keep changing the session meanwhile.
 const ATTEMPTS_MAX: usize = 3;
@@ -211,17 +215,31 @@ impl Live {
     }
 
     /// The session with what was watched so far, whoever metered it.
-    async fn newest(&self, row: Session) -> Result<Session> {
-        let here = self.app.node_id;
-        let Some(node) = row.node_id.filter(|node| *node != here) else { return Ok(row) };
+    async fn newest(&self, mut row: Session) -> Result<Session> {
         let (app, session_id) = (&self.app, row.id);
-        let release = |answer| Notice::Release { session_id, answer };
-        if app.errands.ask(app, node, release, RELEASE_PATIENCE).await {
-            let row = db::sessions::find(&mut app.db.read().await?, session_id).await?;
-            return row.ok_or(Error::NotFound("session"));
+        let until = Instant::now() + RELEASE_PATIENCE;
+        while row.ending.is_none()
+            && let Some(node) = row.node_id
+        {
+            if self.known_here(&row).is_some() {
+                return Ok(row);
+            }
+            let patience = until.saturating_duration_since(Instant::now());
+            if node == app.node_id || patience.is_zero() {
+                // Dead, out of earshot, or too busy: its checkpoint has to do.
+                return nodes::last_known(app, &row).await;
+            }
+            let release = |answer| Notice::Release { session_id, answer };
+            let is_answered = app.errands.ask(app, node, release, patience).await;
+            let found = db::sessions::find(&mut app.db.read().await?, session_id).await?;
+            row = found.ok_or(Error::NotFound("session"))?;
+            // An answer is a hint: while that node settles the session, or writes it down for
+            // somebody else, what the row says of it is old.
+            if is_answered && row.ending.is_none() && row.node_id == Some(node) {
+                tokio::time::sleep(RELEASE_PAUSE).await;
+            }
         }
-        // Dead, or out of earshot: its checkpoint has to do.
-        nodes::last_known(app, &row).await
+        Ok(row)
     }
 
     /// The session if it is metered here, and rightly so: there may be something left of an

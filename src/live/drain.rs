@@ -20,6 +20,7 @@ const RETURNS_PER_SECOND: u64 = 2_000;
 pub(super) async fn run(live: &Live) {
     let mut sockets = Vec::new();
     let mut parked = Vec::new();
+    let mut stopped = Vec::new();
     let mut progress = Vec::new();
     for session in live.registry.all() {
         // What is being settled goes on; it will be done, or taken over, like any other.
@@ -27,12 +28,14 @@ pub(super) async fn run(live: &Live) {
             progress.extend(session.take_progress(live.app.clock.now()));
             parked.push(total.into());
             sockets.extend(socket);
-            live.registry.remove(&session);
+            stopped.push(session);
         }
     }
     let count = parked.len();
     watching::write(live, progress).await;
     nodes::let_go(&live.app, parked).await.or_log("handing sessions over");
+    // Not before: whoever comes to this node meanwhile must find what was watched.
+    stopped.iter().for_each(|session| live.registry.remove(session));
     nodes::leave(&live.app).await.or_log("leaving the other nodes");
     live.app.bus.publish(To::All, Notice::Left { node_id: live.app.node_id });
     info!(count, "handed {count} sessions over");

@@ -66,10 +66,12 @@ pub(super) async fn run(live: Live) {
             _ = timer.tick() => {}
         }
         live.app.metrics.set_live(live.registry.count(), live.registry.count_sockets());
-        let renewed = nodes::renew(&live.app).await.or_log("renewing the lease of this node");
+        let renewal = in_time(&live, nodes::renew(&live.app)).await;
+        let renewed = renewal.or_log("renewing the lease of this node");
         if renewed == Some(false) {
             lose_everything(&live);
-            nodes::join(&live.app).await.or_log("joining the other nodes again");
+            let joined = in_time(&live, nodes::join(&live.app)).await;
+            joined.or_log("joining the other nodes again");
         }
         if renewed != Some(true) {
             held_since = Instant::now();
@@ -89,6 +91,13 @@ pub(super) async fn run(live: Live) {
             live.spawn(save_progress(live.clone()));
         }
     }
+}
+
+/// Gives up on a database that neither answers nor hangs up.
+async fn in_time<T>(live: &Live, work: impl Future<Output = Result<T>>) -> Result<T> {
+    let patience = live.app.config.database.statement_timeout() * 2;
+    let outcome = tokio::time::timeout(patience, work).await;
+    outcome.unwrap_or_else(|_| Err(sqlx::Error::PoolTimedOut.into()))
 }
 
 /// Takes over what nobody keeps, and what the dead kept.
@@ -226,7 +235,8 @@ pub(super) async fn write_checkpoints(
         // Of a slot that came twice, as the database was slow, the newer one counts.
         let newest: HashMap<usize, Vec<u8>> = batch.drain(..).collect();
         let began = Instant::now();
-        let saved = nodes::save(&live.app, &newest.into_iter().collect::<Vec<_>>()).await;
+        let slots: Vec<_> = newest.into_iter().collect();
+        let saved = in_time(&live, nodes::save(&live.app, &slots)).await;
         if saved.or_log("writing checkpoints").is_some() {
             live.app.metrics.record_checkpoint(began.elapsed());
         }

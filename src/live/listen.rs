@@ -100,11 +100,12 @@ async fn release(live: Live, id: SessionId, answer: Answer) {
         && let Some((total, socket)) = session.stop(&live)
     {
         watching::save(&live, &session).await;
-        live.registry.remove(&session);
         // To that node, and not to anybody: whoever else took it would raise the fence, and the
         // player's ticket would be worthless.
         let park = Park { heir: Some(answer.to), ..total.into() };
         live.app.claims.park(park).await.or_log("letting go of a session");
+        // Not before: whoever comes to this node meanwhile must find what was watched.
+        live.registry.remove(&session);
         if let Some(socket) = socket {
             live.supersede(&socket);
         }

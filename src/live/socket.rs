@@ -32,6 +32,10 @@ const MESSAGE_MAX_BYTES: usize = 4 * 1024;
 /// What is read at once; messages are far smaller.
 const READ_BUFFER_BYTES: usize = 1_024;
 
+/// The most that is read for one message, the heads of its frames included: one of endless empty
+/// frames would keep us reading, and whoever has something to send waiting, for ever.
+const READ_MAX_BYTES: usize = 32 * 1_024;
+
 /// The most that waits for a peer that does not read: a receipt and some small messages.
 const WRITE_BUFFER_MAX_BYTES: usize = 256 * 1_024;
 
@@ -138,7 +142,7 @@ impl Socket {
             return Sent::Lost;
         }
         let mut protocol = self.protocol();
-        let written = protocol.write(&mut Pipe(&self.tcp), message);
+        let written = protocol.write(&mut self.pipe(), message);
         self.outcome(written)
     }
 
@@ -165,7 +169,7 @@ impl Socket {
                 if self.tcp.writable().await.is_err() {
                     return false;
                 }
-                match self.protocol().flush(&mut Pipe(&self.tcp)) {
+                match self.protocol().flush(&mut self.pipe()) {
                     Ok(()) => {
                         // Still under the lock: whoever finds the peer slow next is told again.
                         self.is_slow.store(false, Ordering::Release);
@@ -190,7 +194,7 @@ impl Socket {
             return;
         }
         let frame = CloseFrame { code: close.code().into(), reason: close.reason().into() };
-        let said = self.protocol().close(&mut Pipe(&self.tcp), Some(frame));
+        let said = self.protocol().close(&mut self.pipe(), Some(frame));
         if said.is_err_and(|error| !would_block(&error)) {
             tracing::trace!("a socket was gone before it was closed");
         }
@@ -222,15 +226,19 @@ impl Socket {
 
     pub(super) fn read(&self) -> Received {
         let mut protocol = self.protocol();
-        match protocol.read(&mut Pipe(&self.tcp)) {
+        let mut pipe = self.pipe();
+        match protocol.read(&mut pipe) {
             Ok(Message::Text(text)) => Received::Text(text),
             Ok(Message::Binary(_)) => Received::Refused(Close::Protocol),
             Ok(Message::Close(_)) => {
                 // The answer to it is ready, and leaves with this; if it cannot, so be it.
-                let _ = protocol.flush(&mut Pipe(&self.tcp));
+                let _ = protocol.flush(&mut self.pipe());
                 Received::Over
             }
             Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => Received::Control,
+            Err(error) if would_block(&error) && pipe.may_read == 0 => {
+                Received::Refused(Close::TooBig)
+            }
             Err(error) if would_block(&error) => Received::Nothing,
             Err(ProtocolError::Capacity(_)) => Received::Refused(Close::TooBig),
             Err(ProtocolError::Protocol(_) | ProtocolError::Utf8(_)) => {
@@ -282,6 +290,10 @@ impl Socket {
         true
     }
 
+    fn pipe(&self) -> Pipe<'_> {
+        Pipe { tcp: &self.tcp, may_read: READ_MAX_BYTES }
+    }
+
     fn protocol(&self) -> MutexGuard<'_, WebSocketContext> {
         self.protocol.lock().expect("nobody panics while holding it")
     }
@@ -298,17 +310,27 @@ fn would_block(error: &ProtocolError) -> bool {
 }
 
 /// A TCP stream as tungstenite wants it: reading and writing never wait.
-struct Pipe<'a>(&'a TcpStream);
+struct Pipe<'a> {
+    tcp: &'a TcpStream,
+    /// How much more is read through this one; then it is as if nothing had come.
+    may_read: usize,
+}
 
 impl Read for Pipe<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.try_read(buffer)
+        if self.may_read == 0 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let most = buffer.len().min(self.may_read);
+        let read = self.tcp.try_read(&mut buffer[..most])?;
+        self.may_read -= read;
+        Ok(read)
     }
 }
 
 impl Write for Pipe<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.try_write(bytes)
+        self.tcp.try_write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {

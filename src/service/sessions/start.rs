@@ -119,7 +119,9 @@ async fn open(
     let session = draft(app, student.id, request, now).await?;
     let min_watch = app.config.metering.min_session();
     ensure_enough(request, session.terms.least_hold(min_watch))?;
-    let lock_amount = request.lock_amount.map_or(app.config.metering.lock_amount, Amount::money);
+    // A dear course holds more than usual: enough for the shortest session.
+    let usual = || app.config.metering.lock_amount.max(session.terms.least_hold(min_watch));
+    let lock_amount = request.lock_amount.map_or_else(usual, Amount::money);
     let start = Start { session, lock_amount, min_watch, once };
     match app.writer.submit(Operation::Start(start)).await {
         Ok(Done::Started(session)) => {
