@@ -56,7 +56,8 @@ pub(crate) fn main() {
     let sockets: usize = sockets.parse().expect("a number");
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     println!("{}", listener.local_addr().expect("it is bound"));
-    let peers: Vec<_> = (0..sockets).map(|_| accept(&listener)).collect();
+    let mut peers: Vec<_> = (0..sockets).map(|_| accept(&listener)).collect();
+    shuffle(&mut peers);
 
     let step = TICK / u32::try_from(SLOTS).expect("few slots");
     let slots: Vec<_> = peers.chunks(sockets.div_ceil(SLOTS)).collect();
@@ -76,6 +77,19 @@ pub(crate) fn main() {
         }
         // Fewer sockets than slots: the second is still a second.
         due += step * u32::try_from(SLOTS - slots.len()).expect("few slots");
+    }
+}
+
+/// Nobody's players sit in the order in which they came: Murph's are in slots by their ids. Sending in
+/// the order of arrival would find each next socket in the cache, and its reader awake.
+fn shuffle<T>(items: &mut [T]) {
+    let mut random: u64 = 0x9e37_79b9_7f4a_7c15;
+    for last in (1..items.len()).rev() {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        let other = usize::try_from(random % (last as u64 + 1)).expect("it is an index");
+        items.swap(last, other);
     }
 }
 

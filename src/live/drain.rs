@@ -35,7 +35,9 @@ pub(super) async fn run(live: &Live) {
     watching::write(live, progress).await;
     nodes::let_go(&live.app, parked).await.or_log("handing sessions over");
     // Not before: whoever comes to this node meanwhile must find what was watched.
-    stopped.iter().for_each(|session| live.registry.remove(session));
+    for session in &stopped {
+        live.registry.remove(session);
+    }
     nodes::leave(&live.app).await.or_log("leaving the other nodes");
     live.app.bus.publish(To::All, Notice::Left { node_id: live.app.node_id });
     info!(count, "handed {count} sessions over");

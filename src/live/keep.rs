@@ -57,7 +57,7 @@ pub(super) async fn run(live: Live) {
     let _stop_all_if_i_die = live.app.stop.clone().drop_guard();
     let mut timer = tokio::time::interval(live.app.config.node.lease() / RENEWALS_PER_LEASE);
     timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut held_since = Instant::now();
+    let mut failed_at: Option<Instant> = None;
     let mut reconciled_at = Instant::now();
     let mut saved_at = Instant::now();
     loop {
@@ -74,11 +74,11 @@ pub(super) async fn run(live: Live) {
             joined.or_log("joining the other nodes again");
         }
         if renewed != Some(true) {
-            held_since = Instant::now();
+            failed_at = Some(Instant::now());
             continue;
         }
         // Whoever could not be heard for a while, as the database was away, is not dead yet.
-        if held_since.elapsed() >= live.app.config.node.lease() {
+        if failed_at.is_none_or(|at| at.elapsed() >= patience_after_an_outage(&live)) {
             // Beside the lease, which must not wait for it.
             live.spawn(adopt(live.clone()));
         }
@@ -91,6 +91,11 @@ pub(super) async fn run(live: Live) {
             live.spawn(save_progress(live.clone()));
         }
     }
+}
+
+/// How long the others may take to be heard again after the database was away.
+fn patience_after_an_outage(live: &Live) -> Duration {
+    live.app.config.node.lease() * 2 + live.app.config.database.acquire_timeout()
 }
 
 /// Gives up on a database that neither answers nor hangs up.

@@ -35,7 +35,8 @@ pub(super) async fn run(live: Live, session: Arc<LiveSession>, socket: Arc<Socke
         }
     }
     session.detach(&live, &socket);
-    socket.linger().await;
+    // In a box: it is large, and none of those who play need it.
+    Box::pin(socket.linger()).await;
 }
 
 /// Reads what has come. `false`: the connection is over.

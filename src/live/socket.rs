@@ -30,7 +30,7 @@ use super::close::Close;
 const MESSAGE_MAX_BYTES: usize = 4 * 1024;
 
 /// What is read at once; messages are far smaller.
-const READ_BUFFER_BYTES: usize = 1_024;
+const READ_BUFFER_BYTES: usize = 512;
 
 /// The most that is read for one message, the heads of its frames included: one of endless empty
 /// frames would keep us reading, and whoever has something to send waiting, for ever.

