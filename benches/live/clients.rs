@@ -47,8 +47,8 @@ pub(crate) enum Whom {
 
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) enum Order {
-    /// Prove with every so many ticks; 0: never.
-    Prove(u32),
+    /// Prove once a tick from now on, or be silent.
+    Prove(bool),
     Count,
     Report,
     /// End all sessions.
@@ -83,7 +83,7 @@ struct Shared {
     ticks: Cell<u64>,
     lost: Cell<usize>,
     frame: RefCell<String>,
-    prove_every: Cell<u32>,
+    is_proving: Cell<bool>,
 }
 
 struct Player {
@@ -116,8 +116,8 @@ async fn serve(setup: Setup, mut orders: mpsc::UnboundedReceiver<Order>) {
     answer(&Answer::Done);
     while let Some(order) = orders.recv().await {
         let done = match order {
-            Order::Prove(every) => {
-                fleet.shared.prove_every.set(every);
+            Order::Prove(is_proving) => {
+                fleet.shared.is_proving.set(is_proving);
                 Answer::Done
             }
             Order::Count => {
@@ -219,19 +219,16 @@ async fn listen(player: Rc<Player>, shared: Rc<Shared>) {
 async fn prove(fleet: Rc<Fleet>) {
     let step = TICK / u32::try_from(SLICES).expect("few slices");
     let mut due = Instant::now();
-    let mut round = 0;
     loop {
         for slice in fleet.sockets.chunks(fleet.sockets.len().div_ceil(SLICES)) {
             sleep_until(due.into()).await;
             due += step;
-            let every = fleet.shared.prove_every.get();
-            for (nth, player) in (0_u32..).zip(slice) {
-                if every > 0 && (round + nth) % every == 0 {
+            if fleet.shared.is_proving.get() {
+                for player in slice {
                     player.prove(&fleet.video_id);
                 }
             }
         }
-        round += 1;
     }
 }
 

@@ -51,8 +51,8 @@ impl Crew {
         crew
     }
 
-    pub(crate) fn prove_every(&mut self, ticks: u32) {
-        self.order(&Order::Prove(ticks));
+    pub(crate) fn set_proving(&mut self, is_proving: bool) {
+        self.order(&Order::Prove(is_proving));
         self.done();
     }
 

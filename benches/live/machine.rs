@@ -13,6 +13,15 @@ pub(crate) fn cpu(process: u32) -> Duration {
     Duration::from_nanos(ns.sum())
 }
 
+/// The part of it that was not the kernel's; in hundredths of a second, as the system counts it.
+pub(crate) fn user(process: u32) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).expect("the process runs");
+    // Behind the name, which may hold anything, the state is the first field and this the twelfth.
+    let (_, fields) = stat.rsplit_once(')').expect("there is a name");
+    let hundredths = fields.split_whitespace().nth(11).expect("there are fifty fields");
+    Duration::from_millis(hundredths.parse::<u64>().expect("a number") * 10)
+}
+
 /// Memory that a process has resident.
 pub(crate) fn memory_bytes(process: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{process}/status")).expect("the process runs");
