@@ -1,6 +1,6 @@
 //! A player's socket: attach with a ticket, speak, and understand what the server says.
 
-use std::{net::IpAddr, time::Duration};
+use std::{io, net::IpAddr, time::Duration};
 
 use futures_util::{SinkExt, StreamExt};
 use serde::Deserialize;
@@ -10,16 +10,17 @@ use tokio::{
     time::timeout,
 };
 use tokio_tungstenite::{
-    WebSocketStream, client_async_with_config,
+    WebSocketStream,
     tungstenite::{
         self, Message,
-        client::IntoClientRequest,
-        http::HeaderValue,
-        protocol::{WebSocketConfig, frame::coding::CloseCode},
+        protocol::{Role, WebSocketConfig, frame::coding::CloseCode},
     },
 };
 
-use super::api::{Node, Receipt};
+use super::{
+    api::{Node, Receipt},
+    upgrade::{Refused, upgrade},
+};
 use crate::{id::SessionId, money::Money};
 
 /// The subprotocol spoken.
@@ -98,16 +99,15 @@ impl Link {
         ticket: &str,
     ) -> Result<Self, Lost> {
         let attach = async {
-            let stream = connect(node, source)
+            let stream = connect(node, source).await.map_err(|error| broken("connect", &error))?;
+            let path = format!("/ws/session/{session}");
+            let protocols = format!("{PROTOCOL}, ticket.{ticket}");
+            upgrade(&stream, (&node.host, &path), &protocols)
                 .await
-                .map_err(|error| Lost::without_a_word(&format!("connect: {}", error.kind())))?;
-            let url = format!("ws://{}/ws/session/{session}", node.host);
-            let mut request = url.into_client_request().map_err(|error| lost(&error))?;
-            let protocols = HeaderValue::from_str(&format!("{PROTOCOL}, ticket.{ticket}"))
-                .map_err(|_| Lost::without_a_word("a ticket that is no header"))?;
-            request.headers_mut().insert("sec-websocket-protocol", protocols);
-            let attached = client_async_with_config(request, stream, Some(small())).await;
-            attached.map(|(socket, _)| Self(socket)).map_err(|error| lost(&error))
+                .map_err(|error| broken("attach", &error))?
+                .map_err(|refused| not_let_in(&refused))?;
+            let config = Some(small());
+            Ok(Self(WebSocketStream::from_raw_socket(stream, Role::Client, config).await))
         };
         match timeout(ATTACH_TIMEOUT, attach).await {
             Ok(attached) => attached,
@@ -136,7 +136,7 @@ impl Link {
     }
 }
 
-async fn connect(node: &Node, source: Option<IpAddr>) -> std::io::Result<TcpStream> {
+async fn connect(node: &Node, source: Option<IpAddr>) -> io::Result<TcpStream> {
     let socket = match node.address {
         std::net::SocketAddr::V4(_) => TcpSocket::new_v4(),
         std::net::SocketAddr::V6(_) => TcpSocket::new_v6(),
@@ -158,17 +158,20 @@ fn small() -> WebSocketConfig {
         .max_frame_size(Some(MESSAGE_MAX_BYTES))
 }
 
+fn broken(doing: &str, error: &io::Error) -> Lost {
+    Lost::without_a_word(&format!("{doing}: {}", error.kind()))
+}
+
+fn not_let_in(refused: &Refused) -> Lost {
+    let problem: Value = serde_json::from_str(&refused.body).unwrap_or_default();
+    let code = problem["code"].as_str().unwrap_or_default();
+    Lost::without_a_word(format!("attach: {} {code}", refused.status).trim_end())
+}
+
 fn lost(error: &tungstenite::Error) -> Lost {
     use tungstenite::Error as E;
     match error {
-        E::Http(response) => {
-            let status = response.status().as_u16();
-            let body = response.body().as_deref().unwrap_or_default();
-            let problem: Value = serde_json::from_slice(body).unwrap_or_default();
-            let code = problem["code"].as_str().unwrap_or_default();
-            Lost::without_a_word(format!("attach: {status} {code}").trim_end())
-        }
-        E::Io(error) => Lost::without_a_word(&format!("broken off: {}", error.kind())),
+        E::Io(error) => broken("socket", error),
         E::ConnectionClosed | E::AlreadyClosed => Lost::without_a_word("broken off"),
         other => Lost::without_a_word(&format!("websocket: {other}")),
     }

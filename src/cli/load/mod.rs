@@ -21,6 +21,7 @@ mod report;
 mod school;
 mod tally;
 mod truth;
+mod upgrade;
 
 use std::{
     net::IpAddr,

@@ -344,3 +344,17 @@ impl Player {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Ten thousand of them shall fit a small machine, beside their sockets.
+    #[test]
+    fn a_player_is_small() {
+        fn size<F: Future>(_: impl FnOnce(Arc<Run>, Place, (Account, Balance)) -> F) -> usize {
+            size_of::<F>()
+        }
+        assert!(size(play) <= 3 * 1_024, "{}", size(play));
+    }
+}
