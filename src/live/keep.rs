@@ -68,6 +68,10 @@ pub(super) async fn run(live: Live) {
         live.app.metrics.set_live(live.registry.count(), live.registry.count_sockets());
         let renewal = in_time(&live, nodes::renew(&live.app)).await;
         let renewed = renewal.or_log("renewing the lease of this node");
+        // A node that stops has left, and must not come back by this.
+        if live.app.stop.is_cancelled() {
+            return;
+        }
         if renewed == Some(false) {
             lose_everything(&live);
             let joined = in_time(&live, nodes::join(&live.app)).await;
