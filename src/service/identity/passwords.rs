@@ -1,23 +1,32 @@
 //! Passwords: hashed off the runtime, a few at a time.
+//!
+//! On threads of their own and not on those that block for everybody: the allocator keeps what was
+//! freed for the thread that had it, and each of those would in time keep the 19 MiB of a hash.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Mutex},
+    thread,
+};
 
 use argon2::{
     Argon2,
     password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash},
 };
-use tokio::sync::Semaphore;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::error::{Error, Result};
 
 /// How many may wait for their turn. More are sent away: each hash takes 19 MiB and a core.
 const WAITING_MAX: usize = 64;
 
+type Work = Box<dyn FnOnce() + Send>;
+
 /// Hashes and checks passwords with Argon2id (19 MiB, two passes, one lane).
 #[derive(Clone)]
 pub struct Passwords {
-    at_once: Arc<Semaphore>,
-    waiting: Arc<Semaphore>,
+    queue: mpsc::Sender<Work>,
     /// A hash nobody has the password of: unknown users take as long as known ones.
     nobody: Arc<str>,
 }
@@ -35,11 +44,14 @@ impl Passwords {
         let nobody: PasswordHash = Argon2::default()
             .hash_password_with_salt(b"nobody", b"nobody's own salt")
             .expect("the default parameters are valid");
-        Self {
-            at_once: Arc::new(Semaphore::new(at_once)),
-            waiting: Arc::new(Semaphore::new(WAITING_MAX)),
-            nobody: nobody.to_string().into(),
+        let (queue, work) = mpsc::channel(WAITING_MAX);
+        let work = Arc::new(Mutex::new(work));
+        for _ in 0..at_once {
+            let work = Arc::clone(&work);
+            let hasher = thread::Builder::new().name("password hasher".into());
+            hasher.spawn(move || hash_all(&work)).expect("the system gives a thread at the start");
         }
+        Self { queue, nobody: nobody.to_string().into() }
     }
 
     pub async fn hash(&self, password: String) -> Result<String> {
@@ -64,14 +76,25 @@ impl Passwords {
     }
 
     async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
-        let waiting = self.waiting.clone().try_acquire_owned().map_err(|_| Error::Busy)?;
-        let turn = self.at_once.clone().acquire_owned().await.map_err(|_| Error::Busy)?;
-        let done = tokio::task::spawn_blocking(move || {
-            // Held until the work is done, even if whoever asked has gone.
-            let _held = (waiting, turn);
-            work()
+        let (answer, answered) = oneshot::channel();
+        let work: Work = Box::new(move || {
+            // Whoever asked may have gone.
+            let _ = answer.send(work());
         });
-        done.await.map_err(|error| Error::Internal(format!("a password hasher died: {error}")))
+        self.queue.try_send(work).map_err(|_| Error::Busy)?;
+        answered.await.map_err(|_| Error::Internal("a password could not be hashed".into()))
+    }
+}
+
+/// The life of one hasher: until nobody can ask any more.
+fn hash_all(queue: &Mutex<mpsc::Receiver<Work>>) {
+    loop {
+        let next = queue.lock().expect("nobody panics while holding it").blocking_recv();
+        let Some(work) = next else { return };
+        // One that panics answers nobody, and that is what its asker is told.
+        if catch_unwind(AssertUnwindSafe(work)).is_err() {
+            tracing::error!("a password hasher panicked");
+        }
     }
 }
 
