@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use tracing::info;
 
-use super::{Live, close::Close, message::Outgoing, socket::Socket, watching};
+use super::{Live, close::Close, message::Outgoing, session::Total, socket::Socket, watching};
 use crate::{
     bus::{Notice, To},
+    domain::claim::Park,
     error::OrLog,
     service::nodes,
 };
@@ -49,5 +50,12 @@ fn send_away(live: &Live, sockets: &[Arc<Socket>]) {
         let reconnect_after_ms = nth * 1_000 / RETURNS_PER_SECOND;
         live.send(socket, &Outgoing::Drain { reconnect_after_ms });
         socket.close(Close::Restart);
+    }
+}
+
+impl From<Total> for Park {
+    fn from(total: Total) -> Self {
+        let Total { session, watched, stretches } = total;
+        Self { session_id: session.id, fence: session.fence, watched, stretches, heir: None }
     }
 }

@@ -22,7 +22,6 @@ use super::{
 use crate::{
     bus::{Answer, Glance},
     domain::{
-        claim::Park,
         meter::{EXTEND_BELOW, Event, LOW_BALANCE, Meter, Phase, Rate, Reading, Taken},
         session::Session,
         stretch::Stretch,
@@ -86,13 +85,6 @@ pub(super) struct Turn {
     /// The slot's checkpoint, so far.
     pub(super) packed: Vec<u8>,
     pub(super) ticks: u64,
-}
-
-impl From<Total> for Park {
-    fn from(total: Total) -> Self {
-        let Total { session, watched, stretches } = total;
-        Self { session_id: session.id, fence: session.fence, watched, stretches, heir: None }
-    }
 }
 
 fn rate_of(session: &Session) -> Rate {
