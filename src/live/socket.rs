@@ -337,3 +337,50 @@ impl Write for Pipe<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::{io::AsyncWriteExt, net::TcpListener};
+
+    use super::*;
+
+    async fn pair() -> (TcpStream, Socket) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (peer, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+        let wire = Wire { tcp: accepted.unwrap().0, received: Bytes::new(), place: Box::new(()) };
+        (peer.unwrap(), Socket::new(wire, address.ip(), 0))
+    }
+
+    #[tokio::test]
+    async fn a_message_of_endless_empty_frames_is_refused() {
+        const FIRST: [u8; 6] = [0x01, 0x80, 0, 0, 0, 0];
+        const MORE: [u8; 6] = [0x00, 0x80, 0, 0, 0, 0];
+        let (mut peer, socket) = pair().await;
+        peer.write_all(&[&FIRST[..], &MORE.repeat(10_000)].concat()).await.unwrap();
+        assert!(socket.readable().await);
+        assert!(matches!(socket.read(), Received::Refused(Close::TooBig)));
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_does_not_read_holds_up_nobody_and_is_cut_off() {
+        let (_peer, socket) = pair().await;
+        let text = Utf8Bytes::from("x".repeat(64 * 1_024));
+        while socket.send(text.clone()) != Sent::Slow {}
+        assert_eq!(socket.offer(text), Sent::Taken, "left out");
+        socket.catch_up(Duration::from_millis(20)).await;
+        assert!(socket.is_closed());
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_gives_no_sign_of_life_is_dead_after_being_asked() {
+        const PING: Duration = Duration::from_millis(25);
+        const PONG: Duration = Duration::from_millis(8);
+        let (_peer, socket) = pair().await;
+        for (now_ms, is_alive) in [(24, true), (25, true), (32, true), (33, false)] {
+            assert_eq!(socket.is_alive(now_ms, PING, PONG), is_alive, "at {now_ms}");
+        }
+        socket.note_heard(34);
+        assert!(socket.is_alive(50, PING, PONG));
+    }
+}
