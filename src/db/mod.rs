@@ -59,8 +59,11 @@ const SQLITE_READERS: u32 = 4;
 /// How long a writer on SQLite waits for another process that writes.
 const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Pages each SQLite connection may keep in memory: negative means KiB. Taken when used.
+/// Pages SQLite's writer may keep in memory: negative means KiB. Taken when used.
 const SQLITE_CACHE: &str = "-65536";
+
+/// The same for each reader. What they read often is in the system's memory too, once for all.
+const SQLITE_READER_CACHE: &str = "-4096";
 
 /// Pages (of 4 KiB) in SQLite's log before they are folded into the file. Under load the same
 /// pages are written again and again; folding them in rarely saves most of that.
@@ -144,7 +147,9 @@ impl Db {
                         .connect_with(options)
                 };
                 let writer = pool_of(1, options.clone()).await?;
-                let reader = pool_of(SQLITE_READERS, options.pragma("query_only", "ON")).await?;
+                let reading =
+                    options.pragma("query_only", "ON").pragma("cache_size", SQLITE_READER_CACHE);
+                let reader = pool_of(SQLITE_READERS, reading).await?;
                 Ok(Self::Sqlite { reader, writer })
             }
             DatabaseUrl::Postgres(url) => {

@@ -356,11 +356,12 @@ impl Outgoing {
     }
 
     /// Appends the message as JSON, its `type` first.
-    pub fn write(&self, out: &mut String) {
-        match self {
-            Self::Tick(tick) => tick.write(out),
-            _ => out.push_str(&serde_json::to_string(self).expect("a message is plain data")),
+    pub fn write(&self, out: &mut impl Write) {
+        if let Self::Tick(tick) = self {
+            return tick.write(out);
         }
+        let text = serde_json::to_string(self).expect("a message is plain data");
+        out.write_str(&text).expect("a buffer in memory takes everything");
     }
 }
 

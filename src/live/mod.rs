@@ -8,7 +8,8 @@
 //! ```
 //!
 //! * [`session`](self): one session: meter, socket, what the player was told; one short lock.
-//! * `registry`: who is here. `wheel`: ticks and alarms. `socket`: RFC 6455 without waiting.
+//! * `registry`: who is here. `wheel`: ticks and alarms.
+//! * `socket`, `frame`: RFC 6455 without waiting.
 //! * `door`, `player`: a connection becomes a player, a player speaks.
 //! * [`message`], `telling`, `refusal`, [`close`]: the words, in and out.
 //! * `funds`, `ending`, `watching`: what takes a database: growing the hold, settling, progress.
@@ -21,6 +22,7 @@ pub mod close;
 mod door;
 mod drain;
 mod ending;
+mod frame;
 mod funds;
 mod keep;
 mod listen;
@@ -109,7 +111,10 @@ impl Live {
         }));
         keep::join(&live).await?;
         live.spawn(listen::run(live.clone(), app.listen()));
-        live.spawn(wheel::run(live.clone()));
+        app.tasks.spawn_blocking({
+            let live = live.clone();
+            move || wheel::run(&live)
+        });
         live.spawn(keep::write_checkpoints(live.clone(), written));
         live.spawn(keep::run(live.clone()));
         Ok(live)

@@ -26,12 +26,16 @@ const BURST_SECONDS: u32 = 10;
 /// Listens to a player until its socket is closed, by either side.
 pub(super) async fn run(live: Live, session: Arc<LiveSession>, socket: Arc<Socket>) {
     let mut budget = Budget::new(live.app.config.live.messages_per_second_max);
-    while socket.readable().await {
+    // First what came behind the handshake; it has been read already.
+    loop {
         if !hear_all(&live, &session, &socket, &mut budget) {
             session.detach(&live, &socket);
             // Somebody may wait for the end of this socket.
             socket.cut();
             return;
+        }
+        if !socket.readable().await {
+            break;
         }
     }
     session.detach(&live, &socket);

@@ -14,6 +14,7 @@ use super::{
     Live,
     close::Close,
     ending,
+    frame::TextFrame,
     funds::{self, Growth},
     message::Outgoing,
     socket::Socket,
@@ -77,11 +78,11 @@ pub(super) struct Total {
 
 /// One turn of the wheel through a slot.
 #[derive(Debug)]
-pub(super) struct Turn {
+pub(super) struct Turn<'a> {
     /// The machine's time, for signs of life. Tests move the other one.
     pub(super) real_ms: u64,
-    /// Where frames are formatted.
-    pub(super) buffer: bytes::BytesMut,
+    /// Where ticks are written, one after the other.
+    pub(super) frame: &'a mut TextFrame,
     /// The slot's checkpoint, so far.
     pub(super) packed: Vec<u8>,
     pub(super) ticks: u64,
@@ -243,7 +244,7 @@ impl LiveSession {
 
     /// Brings the session to the moment of `turn`, and tells its player. `false`: it is not here
     /// any more.
-    pub(super) fn tick(self: &Arc<Self>, live: &Live, turn: &mut Turn) -> bool {
+    pub(super) fn tick(self: &Arc<Self>, live: &Live, turn: &mut Turn<'_>) -> bool {
         let mut state = self.state();
         match state.stage {
             Stage::Open => {}
@@ -261,11 +262,11 @@ impl LiveSession {
         if state.stage != Stage::Open {
             return true;
         }
-        if let Some(socket) = state.socket.clone() {
+        state.seq += u64::from(state.socket.is_some());
+        if let Some(socket) = &state.socket {
             turn.ticks += 1;
-            state.seq += 1;
-            let frame = state.tick_frame(&reading, &mut turn.buffer);
-            live.after(&socket, socket.offer(frame));
+            state.write_tick(&reading, turn.frame);
+            live.after(socket, socket.offer(turn.frame.finish()));
             let caps = &live.app.config.live;
             if !socket.is_alive(turn.real_ms, caps.ping(), caps.pong()) {
                 // Its task then finds that the connection is over, and detaches it.

@@ -1,24 +1,28 @@
 //! One player's socket: RFC 6455 over a TCP stream, without waiting.
 //!
 //! The protocol is tungstenite's; what is ours is that everybody may write at once, from any task:
-//! a message is handed to the system then and there, inside a short lock, and a peer that does not
-//! take it goes the slow way, on a task of its own. So ten thousand ticks are ten thousand system
+//! a message is handed to the system then and there, inside a short lock, and what the peer does
+//! not take goes the slow way, on a task of its own. So ten thousand ticks are ten thousand system
 //! calls in one loop, and no task is woken for any of them.
 //!
 //! A peer that does not read gets no more ticks until it has taken the last one, and is cut off
 //! after `live.slow_reader_ms`. Nothing waits for it.
 
 use std::{
+    future::poll_fn,
     io::{self, Read, Write},
     net::IpAddr,
     sync::{
         Mutex, MutexGuard,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    task::Poll,
     time::Duration,
 };
 
-use tokio::{net::TcpStream, sync::Notify, time::timeout};
+use futures_util::task::AtomicWaker;
+use socket2::SockRef;
+use tokio::{io::Interest, net::TcpStream, time::timeout};
 use tokio_tungstenite::tungstenite::{
     Bytes, Error as ProtocolError, Message, Utf8Bytes,
     protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext},
@@ -30,14 +34,14 @@ use super::close::Close;
 const MESSAGE_MAX_BYTES: usize = 4 * 1024;
 
 /// What is read at once; messages are far smaller.
-const READ_BUFFER_BYTES: usize = 512;
+const READ_BUFFER_BYTES: usize = 256;
 
 /// The most that is read for one message, the heads of its frames included: one of endless empty
 /// frames would keep us reading, and whoever has something to send waiting, for ever.
 const READ_MAX_BYTES: usize = 32 * 1_024;
 
 /// The most that waits for a peer that does not read: a receipt and some small messages.
-const WRITE_BUFFER_MAX_BYTES: usize = 256 * 1_024;
+const UNSENT_MAX_BYTES: usize = 256 * 1_024;
 
 /// How long a peer may take to answer a close.
 const CLOSE_WAIT: Duration = Duration::from_secs(2);
@@ -60,18 +64,26 @@ impl std::fmt::Debug for Wire {
 /// A player's socket. Closed when nobody holds it any more.
 pub(super) struct Socket {
     tcp: TcpStream,
-    protocol: Mutex<WebSocketContext>,
-    /// The peer has not taken all it was sent.
+    talk: Mutex<Talk>,
+    /// The peer has not taken all it was sent, and somebody is in charge of that.
     is_slow: AtomicBool,
     /// No more messages: we have said good-bye, or the connection broke.
     is_closed: AtomicBool,
-    closed: Notify,
+    /// Whoever reads has to know.
+    closed: AtomicWaker,
     /// When something last came from the peer, in the node's milliseconds.
     heard_ms: AtomicU64,
     /// When it was last asked for a sign of life; 0: never since it last gave one.
     asked_ms: AtomicU64,
     pub(super) address: IpAddr,
     _place: Box<dyn std::any::Any + Send + Sync>,
+}
+
+/// Both directions of a conversation.
+struct Talk {
+    protocol: WebSocketContext,
+    /// What the peer has not taken yet.
+    unsent: Vec<u8>,
 }
 
 /// What came of handing something to the system.
@@ -103,9 +115,8 @@ impl Socket {
     pub(super) fn new(wire: Wire, address: IpAddr, now_ms: u64) -> Self {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER_BYTES)
-            // Every message is handed on at once.
+            // Everything is handed on at once, and the pipe takes everything.
             .write_buffer_size(0)
-            .max_write_buffer_size(WRITE_BUFFER_MAX_BYTES)
             .max_message_size(Some(MESSAGE_MAX_BYTES))
             .max_frame_size(Some(MESSAGE_MAX_BYTES));
         let Wire { tcp, received, place } = wire;
@@ -113,10 +124,10 @@ impl Socket {
         let protocol = WebSocketContext::from_partially_read(received, role, Some(config));
         Self {
             tcp,
-            protocol: Mutex::new(protocol),
+            talk: Mutex::new(Talk { protocol, unsent: Vec::new() }),
             is_slow: AtomicBool::new(false),
             is_closed: AtomicBool::new(false),
-            closed: Notify::new(),
+            closed: AtomicWaker::new(),
             heard_ms: AtomicU64::new(now_ms),
             asked_ms: AtomicU64::new(0),
             address,
@@ -124,59 +135,55 @@ impl Socket {
         }
     }
 
-    /// Sends a message that must arrive, if anything does.
-    pub(super) fn send(&self, text: Utf8Bytes) -> Sent {
-        self.write(Message::Text(text))
+    /// Sends a frame that must arrive, if anything does.
+    pub(super) fn send(&self, frame: &[u8]) -> Sent {
+        if self.is_closed() {
+            return Sent::Lost;
+        }
+        let mut talk = self.talk();
+        let taken = self.pipe(&mut talk.unsent).write(frame);
+        self.outcome(&talk, taken.is_ok())
     }
 
-    /// Sends a message that the next one makes worthless: a peer that is behind does not get it.
-    pub(super) fn offer(&self, text: Utf8Bytes) -> Sent {
+    /// Sends a frame that the next one makes worthless: a peer that is behind does not get it.
+    pub(super) fn offer(&self, frame: &[u8]) -> Sent {
         if self.is_slow.load(Ordering::Relaxed) {
             return Sent::Taken;
         }
-        self.send(text)
-    }
-
-    fn write(&self, message: Message) -> Sent {
-        if self.is_closed.load(Ordering::Relaxed) {
-            return Sent::Lost;
-        }
-        let mut protocol = self.protocol();
-        let written = protocol.write(&mut self.pipe(), message);
-        self.outcome(written)
+        self.send(frame)
     }
 
     /// Of several that find the peer slow at once, one is told. To be called under the lock, as
-    /// `is_slow` says whether somebody is in charge of what waits in there.
-    fn outcome(&self, written: Result<(), ProtocolError>) -> Sent {
-        match written {
-            Ok(()) => Sent::Taken,
-            Err(error) if would_block(&error) => {
-                let was_slow = self.is_slow.swap(true, Ordering::AcqRel);
-                if was_slow { Sent::Taken } else { Sent::Slow }
-            }
-            Err(_) => {
-                self.cut();
-                Sent::Lost
-            }
+    /// `is_slow` says whether somebody is in charge of what is unsent.
+    fn outcome(&self, talk: &Talk, is_fine: bool) -> Sent {
+        if !is_fine {
+            self.cut();
+            return Sent::Lost;
         }
+        if talk.unsent.is_empty() || self.is_slow.swap(true, Ordering::AcqRel) {
+            return Sent::Taken;
+        }
+        Sent::Slow
     }
 
-    /// Brings what waits to a slow peer. Cuts it off if it does not take it within `patience`.
+    /// Brings what is unsent to a slow peer. Cuts it off if it does not take it within `patience`.
     pub(super) async fn catch_up(&self, patience: Duration) {
         let flush = async {
             loop {
                 if self.tcp.writable().await.is_err() {
                     return false;
                 }
-                match self.protocol().flush(&mut self.pipe()) {
-                    Ok(()) => {
-                        // Still under the lock: whoever finds the peer slow next is told again.
-                        self.is_slow.store(false, Ordering::Release);
-                        return true;
-                    }
-                    Err(error) if would_block(&error) => {}
+                let mut talk = self.talk();
+                match self.tcp.try_write(&talk.unsent) {
+                    Ok(sent) => drop(talk.unsent.drain(..sent)),
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                     Err(_) => return false,
+                }
+                if talk.unsent.is_empty() {
+                    talk.unsent = Vec::new();
+                    // Still under the lock: whoever finds the peer slow next is told again.
+                    self.is_slow.store(false, Ordering::Release);
+                    return true;
                 }
             }
         };
@@ -194,17 +201,18 @@ impl Socket {
             return;
         }
         let frame = CloseFrame { code: close.code().into(), reason: close.reason().into() };
-        let said = self.protocol().close(&mut self.pipe(), Some(frame));
-        if said.is_err_and(|error| !would_block(&error)) {
+        let talk = &mut *self.talk();
+        let said = talk.protocol.close(&mut self.pipe(&mut talk.unsent), Some(frame));
+        if said.is_err() {
             tracing::trace!("a socket was gone before it was closed");
         }
-        self.closed.notify_one();
+        self.closed.wake();
     }
 
     /// Breaks the connection off.
     pub(super) fn cut(&self) {
         self.is_closed.store(true, Ordering::Release);
-        self.closed.notify_one();
+        self.closed.wake();
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -213,26 +221,28 @@ impl Socket {
 
     /// Waits until there is something to read. `false` if the socket was closed by us meanwhile.
     pub(super) async fn readable(&self) -> bool {
-        if self.is_closed() {
-            return false;
-        }
-        tokio::select! {
-            biased;
-            () = self.closed.notified() => false,
+        poll_fn(|context| {
+            self.closed.register(context.waker());
+            if self.is_closed() {
+                return Poll::Ready(false);
+            }
             // Whatever is wrong with the connection, reading will tell.
-            _ = self.tcp.readable() => true,
-        }
+            self.tcp.poll_read_ready(context).map(|_| true)
+        })
+        .await
     }
 
     pub(super) fn read(&self) -> Received {
-        let mut protocol = self.protocol();
-        let mut pipe = self.pipe();
-        match protocol.read(&mut pipe) {
+        let talk = &mut *self.talk();
+        let mut pipe = self.pipe(&mut talk.unsent);
+        match talk.protocol.read(&mut pipe) {
             Ok(Message::Text(text)) => Received::Text(text),
             Ok(Message::Binary(_)) => Received::Refused(Close::Protocol),
             Ok(Message::Close(_)) => {
                 // The answer to it is ready, and leaves with this; if it cannot, so be it.
-                let _ = protocol.flush(&mut self.pipe());
+                let _ = talk.protocol.flush(&mut pipe);
+                // Nothing may come after it.
+                self.is_closed.store(true, Ordering::Release);
                 Received::Over
             }
             Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => Received::Control,
@@ -284,18 +294,26 @@ impl Socket {
             self.asked_ms.store(now_ms.max(1), Ordering::Relaxed);
             // Behind a message that is not taken, the question would not arrive anyway.
             if !self.is_slow.load(Ordering::Relaxed) {
-                self.write(Message::Ping(Bytes::new()));
+                self.ask();
             }
         }
         true
     }
 
-    fn pipe(&self) -> Pipe<'_> {
-        Pipe { tcp: &self.tcp, may_read: READ_MAX_BYTES }
+    fn ask(&self) {
+        let talk = &mut *self.talk();
+        let ping = Message::Ping(Bytes::new());
+        if talk.protocol.write(&mut self.pipe(&mut talk.unsent), ping).is_err() {
+            self.cut();
+        }
     }
 
-    fn protocol(&self) -> MutexGuard<'_, WebSocketContext> {
-        self.protocol.lock().expect("nobody panics while holding it")
+    fn pipe<'a>(&'a self, unsent: &'a mut Vec<u8>) -> Pipe<'a> {
+        Pipe { tcp: &self.tcp, unsent, may_read: READ_MAX_BYTES }
+    }
+
+    fn talk(&self) -> MutexGuard<'_, Talk> {
+        self.talk.lock().expect("nobody panics while holding it")
     }
 }
 
@@ -309,28 +327,54 @@ fn would_block(error: &ProtocolError) -> bool {
     matches!(error, ProtocolError::Io(error) if error.kind() == io::ErrorKind::WouldBlock)
 }
 
-/// A TCP stream as tungstenite wants it: reading and writing never wait.
+/// A TCP stream as tungstenite wants it: reading and writing never wait, and writing takes all.
 struct Pipe<'a> {
     tcp: &'a TcpStream,
+    unsent: &'a mut Vec<u8>,
     /// How much more is read through this one; then it is as if nothing had come.
     may_read: usize,
 }
 
 impl Read for Pipe<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.may_read == 0 {
+        let most = buffer.len().min(self.may_read);
+        if most == 0 {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        let most = buffer.len().min(self.may_read);
-        let read = self.tcp.try_read(&mut buffer[..most])?;
-        self.may_read -= read;
-        Ok(read)
+        let mut read = 0;
+        let outcome = self.tcp.try_io(Interest::READABLE, || {
+            read = (&*SockRef::from(self.tcp)).read(&mut buffer[..most])?;
+            // Less than there was room for: that was all. Said like this, nobody asks the system
+            // again before it says that more has come.
+            let is_all = (1..most).contains(&read);
+            if is_all { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+        });
+        match outcome {
+            Err(error) if read == 0 => Err(error),
+            _ => {
+                self.may_read -= read;
+                Ok(read)
+            }
+        }
     }
 }
 
 impl Write for Pipe<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.tcp.try_write(bytes)
+        let mut sent = 0;
+        if self.unsent.is_empty() {
+            match self.tcp.try_write(bytes) {
+                Ok(taken) => sent = taken,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let rest = &bytes[sent..];
+        if self.unsent.len() + rest.len() > UNSENT_MAX_BYTES {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.unsent.extend_from_slice(rest);
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -365,9 +409,9 @@ mod tests {
     #[tokio::test]
     async fn a_peer_that_does_not_read_holds_up_nobody_and_is_cut_off() {
         let (_peer, socket) = pair().await;
-        let text = Utf8Bytes::from("x".repeat(64 * 1_024));
-        while socket.send(text.clone()) != Sent::Slow {}
-        assert_eq!(socket.offer(text), Sent::Taken, "left out");
+        let frame = vec![b'x'; 64 * 1_024];
+        while socket.send(&frame) != Sent::Slow {}
+        assert_eq!(socket.offer(&frame), Sent::Taken, "left out");
         socket.catch_up(Duration::from_millis(20)).await;
         assert!(socket.is_closed());
     }

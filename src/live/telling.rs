@@ -2,12 +2,10 @@
 
 use std::sync::Arc;
 
-use bytes::BytesMut;
-use tokio_tungstenite::tungstenite::Utf8Bytes;
-
 use super::{
     Live,
     close::Close,
+    frame::TextFrame,
     message::{Hello, Outgoing, Tick},
     session::State,
     socket::{Sent, Socket},
@@ -46,7 +44,7 @@ impl State {
         })
     }
 
-    pub(super) fn tick_frame(&self, reading: &Reading, buffer: &mut BytesMut) -> Utf8Bytes {
+    pub(super) fn write_tick(&self, reading: &Reading, frame: &mut TextFrame) {
         let tick = Tick {
             seq: self.seq,
             watched_ms: whole_ms(reading.watched),
@@ -55,8 +53,8 @@ impl State {
             remaining_ms: reading.remaining.map(whole_ms),
             free_remaining_ms: whole_ms(reading.free_remaining),
         };
-        tick.write(buffer);
-        Utf8Bytes::try_from(buffer.split().freeze()).expect("JSON is UTF-8")
+        frame.clear();
+        tick.write(frame);
     }
 
     pub(super) fn pack(&self, reading: &Reading, packed: &mut Vec<u8>) {
@@ -73,9 +71,9 @@ impl State {
 impl Live {
     /// Sends a message that must arrive, if anything does.
     pub(super) fn send(&self, socket: &Arc<Socket>, message: &Outgoing) {
-        let mut text = String::new();
-        message.write(&mut text);
-        self.after(socket, socket.send(text.into()));
+        let mut frame = TextFrame::new();
+        message.write(&mut frame);
+        self.after(socket, socket.send(frame.finish()));
     }
 
     /// Tells a player that another socket has its session, and closes this one.

@@ -68,6 +68,8 @@ impl Watching {
         };
         let known = self.rows.iter().position(|row| row.video == video);
         let index = known.unwrap_or_else(|| {
+            // One at a time: most watch only one, and a million are in memory at once.
+            self.rows.reserve_exact(1);
             self.rows.push(Progress::new(video));
             self.rows.len() - 1
         });

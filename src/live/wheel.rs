@@ -1,48 +1,47 @@
-//! The wheel: all ticks of a node, from one task.
+//! The wheel: all ticks of a node, from one thread.
 //!
 //! Sessions are spread over its slots by their ids, and one tick is one round: so the work is even,
 //! and each session is ticked at the same point of each round. Frames leave right here, one system
 //! call each. Between two slots the alarms are looked at: a hold that is used up ends then, and not
 //! at the next tick.
+//!
+//! The thread is the wheel's own, so that no task keeps it waiting, and it none.
 
-use std::time::Duration;
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
-use bytes::BytesMut;
-use tokio::time::{Instant, sleep_until};
-
-use super::{Live, session::Turn};
+use super::{Live, frame::TextFrame, session::Turn};
 use crate::{
     domain::checkpoint::{self, SLOTS},
     time::Moment,
 };
 
-/// Room for the frames of some turns; the buffer is used again once they are sent.
-const BUFFER_BYTES: usize = 64 * 1024;
-
 /// The longest the wheel sleeps, so that an alarm set meanwhile is not heard too late.
 const SLEEP_MAX: Duration = Duration::from_millis(25);
 
-pub(super) async fn run(live: Live) {
+pub(super) fn run(live: &Live) {
     // Without ticks nobody is charged and no checkpoint is written.
     let _stop_all_if_i_die = live.app.stop.clone().drop_guard();
     let began = Instant::now();
     let slots = u32::try_from(SLOTS).expect("a wheel has few slots");
     let round = live.app.clock.cadence(live.rules.tick);
     let step = round / slots;
-    let mut buffer = BytesMut::with_capacity(BUFFER_BYTES);
+    let mut frame = TextFrame::new();
     let mut had_sessions = [false; SLOTS];
     let mut nth: u32 = 0;
     let mut round_began = began;
     while !live.app.stop.is_cancelled() {
         let due = round_began + step * nth;
-        wait(&live, due).await;
-        ring_alarms(&live);
+        wait(live, due);
+        ring_alarms(live);
         let now = Instant::now();
         if now < due {
             continue;
         }
         let slot = usize::try_from(nth).expect("a wheel has few slots");
-        buffer = turn(&live, slot, &mut had_sessions[slot], buffer);
+        turn(live, slot, &mut had_sessions[slot], &mut frame);
         live.app.metrics.record_tick_lag(now - due);
         nth += 1;
         if nth == slots {
@@ -53,19 +52,15 @@ pub(super) async fn run(live: Live) {
                 round_began = now;
             }
         }
-        tokio::task::yield_now().await;
     }
 }
 
 /// Until `due`, or until an alarm rings; but never for long.
-async fn wait(live: &Live, due: Instant) {
+fn wait(live: &Live, due: Instant) {
     let alarm = live.alarms().peek().map(|alarm| alarm.0.0);
     let until_alarm = alarm.map_or(SLEEP_MAX, |at| at.since(live.moment()));
-    let now = Instant::now();
-    let wake = due.min(now + until_alarm.min(SLEEP_MAX));
-    if wake > now {
-        sleep_until(wake).await;
-    }
+    let until_due = due.saturating_duration_since(Instant::now());
+    thread::sleep(until_due.min(until_alarm).min(SLEEP_MAX));
 }
 
 fn ring_alarms(live: &Live) {
@@ -84,12 +79,12 @@ fn next_alarm(live: &Live, now: Moment) -> Option<crate::id::SessionId> {
 }
 
 /// Ticks the sessions of one slot, and hands their checkpoint on.
-fn turn(live: &Live, slot: usize, had_sessions: &mut bool, buffer: BytesMut) -> BytesMut {
+fn turn(live: &Live, slot: usize, had_sessions: &mut bool, frame: &mut TextFrame) {
     let mut sessions = live.registry.take(slot);
     let mut packed = Vec::with_capacity(1 + sessions.len() * checkpoint::ENTRY_BYTES);
     checkpoint::begin(&mut packed);
     let empty = packed.len();
-    let mut turn = Turn { real_ms: live.real_ms(), buffer, packed, ticks: 0 };
+    let mut turn = Turn { real_ms: live.real_ms(), frame, packed, ticks: 0 };
     sessions.retain(|session| session.tick(live, &mut turn));
     live.registry.give_back(slot, sessions);
     live.app.metrics.record_ticks(turn.ticks);
@@ -99,5 +94,4 @@ fn turn(live: &Live, slot: usize, had_sessions: &mut bool, buffer: BytesMut) -> 
         *had_sessions = !is_empty;
         let _ = live.checkpoints.send((slot, turn.packed));
     }
-    turn.buffer
 }
