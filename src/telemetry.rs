@@ -88,6 +88,7 @@ struct Inner {
     ledger_batch_size: Histogram,
     ledger_operations: Family<OperationLabels, Counter>,
     ledger_queue: Gauge,
+    claims_queue: Gauge,
     sessions: Gauge,
     sockets: Gauge,
     ticks: Counter,
@@ -180,6 +181,7 @@ impl Metrics {
             ledger_batch_size: Histogram::new(BATCH_SIZES),
             ledger_operations: Family::default(),
             ledger_queue: Gauge::default(),
+            claims_queue: Gauge::default(),
             sessions: Gauge::default(),
             sockets: Gauge::default(),
             ticks: Counter::default(),
@@ -234,9 +236,10 @@ impl Metrics {
         self.0.ledger_operations.get_or_create(&OperationLabels { operation, result }).inc();
     }
 
-    /// How many operations wait for the ledger's writer.
-    pub fn set_ledger_queue(&self, waiting: usize) {
-        self.0.ledger_queue.set(whole(waiting));
+    /// How many operations wait for the ledger's writer, and how many claims for theirs.
+    pub fn set_queues(&self, ledger: usize, claims: usize) {
+        self.0.ledger_queue.set(whole(ledger));
+        self.0.claims_queue.set(whole(claims));
     }
 
     /// How many sessions are metered here, and how many sockets are open.
@@ -334,6 +337,11 @@ impl Inner {
             self.ledger_queue.clone(),
         );
         registry.register(
+            "claims_queue",
+            "Changes of hands waiting to be written now",
+            self.claims_queue.clone(),
+        );
+        registry.register(
             "database_connections",
             "Connections to the database now",
             self.database_connections.clone(),
@@ -415,7 +423,7 @@ mod tests {
         metrics.clone().record_request(AnsweredRequest { method: "BREW", ..request });
         metrics.record_commit(3, Duration::from_millis(2));
         metrics.record_operation("hold", "refused");
-        metrics.set_ledger_queue(7);
+        metrics.set_queues(7, 5);
         metrics.set_database_connections("writer", 2, 1);
         metrics.record_bus_messages("out", "lost", 3);
         metrics.set_bus_up(true);
@@ -433,6 +441,7 @@ mod tests {
             "murph_ledger_batch_size_sum 3.0",
             r#"murph_ledger_operations_total{operation="hold",result="refused"} 1"#,
             "murph_ledger_queue 7",
+            "murph_claims_queue 5",
             r#"murph_database_connections{pool="writer",state="open"} 2"#,
             r#"murph_database_connections{pool="writer",state="idle"} 1"#,
             r#"murph_bus_messages_total{direction="out",result="lost"} 3"#,

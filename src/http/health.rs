@@ -73,12 +73,13 @@ async fn live() -> impl IntoResponse {
 /// Whether a load balancer should send requests here.
 async fn ready(State(app): State<App>, Extension(probe): Extension<Arc<Probe>>) -> Response {
     let DatabaseChecks { write, migrations } = probe.ask(&app).await;
-    let (waiting, max) = app.writer.waiting();
+    let has_room = |(waiting, max)| waiting < max;
     let at_once = |name, ok| Check { name, ok, ms: 0 };
     let checks = [
         write,
         migrations,
-        at_once("writer_queue", waiting < max),
+        at_once("writer_queue", has_room(app.writer.waiting())),
+        at_once("claims_queue", has_room(app.claims.waiting())),
         at_once("not_stopping", !app.stop.is_cancelled()),
     ];
     let is_ready = checks.iter().all(|check| check.ok);
@@ -134,7 +135,7 @@ async fn metrics(State(app): State<App>) -> Response {
     for (pool, open, idle) in app.db.connections() {
         app.metrics.set_database_connections(pool, open, idle);
     }
-    app.metrics.set_ledger_queue(app.writer.waiting().0);
+    app.metrics.set_queues(app.writer.waiting().0, app.claims.waiting().0);
     ([(header::CONTENT_TYPE, Metrics::CONTENT_TYPE)], app.metrics.render()).into_response()
 }
 

@@ -66,7 +66,7 @@ pub(super) async fn run(live: Live) {
             _ = timer.tick() => {}
         }
         live.app.metrics.set_live(live.registry.count(), live.registry.count_sockets());
-        let renewal = in_time(&live, nodes::renew(&live.app)).await;
+        let renewal = timely(live.app.config.node.lease() / 2, nodes::renew(&live.app)).await;
         let renewed = renewal.or_log("renewing the lease of this node");
         // A node that stops has left, and must not come back by this.
         if live.app.stop.is_cancelled() {
@@ -104,7 +104,10 @@ fn patience_after_an_outage(live: &Live) -> Duration {
 
 /// Gives up on a database that neither answers nor hangs up.
 async fn in_time<T>(live: &Live, work: impl Future<Output = Result<T>>) -> Result<T> {
-    let patience = live.app.config.database.statement_timeout() * 2;
+    timely(live.app.config.database.statement_timeout() * 2, work).await
+}
+
+async fn timely<T>(patience: Duration, work: impl Future<Output = Result<T>>) -> Result<T> {
     let outcome = tokio::time::timeout(patience, work).await;
     outcome.unwrap_or_else(|_| Err(sqlx::Error::PoolTimedOut.into()))
 }
@@ -154,14 +157,20 @@ async fn reconcile_all(live: &Live) -> Result<()> {
     let mut rows = HashMap::new();
     let mut tx = live.app.db.read().await?;
     let now = live.app.clock.now();
-    for (id, _, is_signed_out) in db::claims::list_of_node(&mut tx, live.app.node_id, now).await? {
-        rows.insert(id, is_signed_out);
+    for (id, fence, is_signed_out) in
+        db::claims::list_of_node(&mut tx, live.app.node_id, now).await?
+    {
+        rows.insert(id, (fence, is_signed_out));
     }
     drop(tx);
     for session in here {
         match rows.remove(&session.id) {
-            Some(true) => listen::end_signed_out(live, &session),
-            Some(false) => {}
+            Some((fence, is_signed_out)) => {
+                session.owned_by(fence);
+                if is_signed_out {
+                    listen::end_signed_out(live, &session);
+                }
+            }
             None => let_go_if_lost(live, &session).await?,
         }
     }

@@ -14,11 +14,11 @@ use super::{
     Live,
     close::Close,
     ending,
-    frame::TextFrame,
     funds::{self, Growth},
     message::Outgoing,
     socket::Socket,
     watching::Watching,
+    wheel::Turn,
 };
 use crate::{
     bus::{Answer, Glance},
@@ -76,18 +76,6 @@ pub(super) struct Total {
     pub(super) stretches: Vec<Stretch>,
 }
 
-/// One turn of the wheel through a slot.
-#[derive(Debug)]
-pub(super) struct Turn<'a> {
-    /// The machine's time, for signs of life. Tests move the other one.
-    pub(super) real_ms: u64,
-    /// Where ticks are written, one after the other.
-    pub(super) frame: &'a mut TextFrame,
-    /// The slot's checkpoint, so far.
-    pub(super) packed: Vec<u8>,
-    pub(super) ticks: u64,
-}
-
 fn rate_of(session: &Session) -> Rate {
     Rate {
         price_per_minute: session.terms.price_per_minute,
@@ -138,6 +126,13 @@ impl LiveSession {
     /// What it is owned by.
     pub(super) fn fence(&self) -> i64 {
         self.state().session.fence
+    }
+
+    /// It is ours by `fence`, as the database says: of a claim whose answer was lost, nobody told.
+    /// Under the old one, nothing we write would count.
+    pub(super) fn owned_by(&self, fence: i64) {
+        let mut state = self.state();
+        state.session.fence = state.session.fence.max(fence);
     }
 
     /// Gives the session to `socket`, as `claimed` in the database; an older socket is told.

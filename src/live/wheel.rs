@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Live, frame::TextFrame, session::Turn};
+use super::{Live, frame::TextFrame};
 use crate::{
     domain::checkpoint::{self, SLOTS},
     time::Moment,
@@ -20,6 +20,18 @@ use crate::{
 
 /// The longest the wheel sleeps, so that an alarm set meanwhile is not heard too late.
 const SLEEP_MAX: Duration = Duration::from_millis(25);
+
+/// One turn of the wheel through a slot.
+#[derive(Debug)]
+pub(super) struct Turn<'a> {
+    /// The machine's time, for signs of life. Tests move the other one.
+    pub(super) real_ms: u64,
+    /// Where ticks are written, one after the other.
+    pub(super) frame: &'a mut TextFrame,
+    /// The slot's checkpoint, so far.
+    pub(super) packed: Vec<u8>,
+    pub(super) ticks: u64,
+}
 
 pub(super) fn run(live: &Live) {
     // Without ticks nobody is charged and no checkpoint is written.

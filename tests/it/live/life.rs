@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use murph::{bus::Heard, db, domain::claim::Claim, service::nodes};
 use serde_json::json;
 
 use super::{School, player::Player};
@@ -204,4 +205,37 @@ async fn stopping_the_server_settles_nobody_and_the_next_one_goes_on() {
     player.say(json!({"type": "end"})).await;
     assert_eq!(player.last("receipt").await.0["cost"], "1.20");
     app.close().await;
+}
+
+/// The commit went through, its answer did not: the database knows a newer fence than we do.
+#[tokio::test]
+async fn a_claim_whose_answer_was_lost_loses_nothing_that_is_watched() {
+    let school = School::open("0.60", "50.00").await;
+    let mut player = school.play().await;
+    player.play(0).await;
+    player.watch(&school.app, 0, 60, 5).await;
+    let app = &school.app.app;
+    let row = async || {
+        let mut tx = app.db.read().await.unwrap();
+        db::sessions::find(&mut tx, player.session_id).await.unwrap().unwrap()
+    };
+    let known = row().await;
+    let claim = Claim {
+        session_id: known.id,
+        fence: known.fence,
+        login_id: known.login_id,
+        watched: known.watched,
+        stretches: known.stretches.clone(),
+    };
+    app.claims.claim(claim).await.unwrap().expect("it is this node's");
+    app.bus.tell_here(Heard::Gap);
+    let deadline = std::time::Instant::now() + Duration::from_secs(10);
+    while nodes::last_known(app, &row().await).await.unwrap().watched < MINUTE {
+        assert!(std::time::Instant::now() < deadline, "no checkpoint under the newer fence");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    player.watch(&school.app, 60_000, 60, 5).await;
+    player.say(json!({"type": "end"})).await;
+    assert_eq!(player.last("receipt").await.0["watched_ms"], 120_000);
+    school.app.close().await;
 }
