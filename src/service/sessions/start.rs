@@ -168,6 +168,11 @@ async fn draft(
     if !course.split.is_possible() {
         return Err(Error::Internal(format!("course {} shares out more than all", course.id)));
     }
+    // Asked first, and the other after it: a free session that ends in between is seen by one of
+    // them. Otherwise whoever starts while ending would never pay.
+    if let Some(active) = db::sessions::find_active(&mut tx, student_id).await? {
+        return Err(Error::SessionActive(active.id));
+    }
     let since = now - SHORT_SESSION_FREE_AGAIN;
     let was_free = db::sessions::was_free_since(&mut tx, student_id, course.id, since).await?;
     let free_below = if was_free { Duration::ZERO } else { app.config.metering.min_session() };
