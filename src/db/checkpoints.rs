@@ -96,16 +96,22 @@ pub async fn delete(tx: &mut Tx, node: NodeId) -> Result<()> {
 
 /// Forgets everything of nodes that are gone and whose sessions are all in other hands.
 pub async fn delete_abandoned(tx: &mut Tx) -> Result<u64> {
-    // Rows that another deletes just now are left to it. `LIMIT 1`, or PostgreSQL reads all open
-    // sessions once instead of looking for one of each node.
+    // Rows that another deletes just now are left to it. Each node is looked at once, and not for
+    // each of its rows: behind it there may be a hundred thousand sessions that it had a moment
+    // ago. `LIMIT 1`, or PostgreSQL reads all open ones instead of looking for one of each node.
     macro_rules! delete {
         ($lock:literal) => {
             concat!(
-                "DELETE FROM checkpoints WHERE (node_id, slot) IN
+                "WITH gone AS MATERIALIZED (
+                   SELECT DISTINCT c.node_id FROM checkpoints c
+                    WHERE NOT EXISTS (SELECT 1 FROM nodes n WHERE n.id = c.node_id)),
+                 abandoned AS MATERIALIZED (
+                   SELECT g.node_id FROM gone g
+                    WHERE (SELECT s.id FROM sessions s
+                            WHERE s.node_id = g.node_id AND s.status = 'active' LIMIT 1) IS NULL)
+                 DELETE FROM checkpoints WHERE (node_id, slot) IN
                    (SELECT c.node_id, c.slot FROM checkpoints c
-                     WHERE NOT EXISTS (SELECT 1 FROM nodes n WHERE n.id = c.node_id)
-                       AND (SELECT s.id FROM sessions s
-                             WHERE s.node_id = c.node_id AND s.status = 'active' LIMIT 1) IS NULL",
+                      JOIN abandoned a ON a.node_id = c.node_id",
                 $lock,
                 ")"
             )

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::Serialize;
+use sqlx::FromRow;
 
 use crate::{
     db::{
@@ -227,16 +228,22 @@ pub async fn list_orphans(tx: &mut Tx, limit: usize) -> Result<Vec<Session>> {
     Ok(rows.into_iter().map(Session::from).collect())
 }
 
-/// What `node` has, for comparing it with what it thinks it has: each open session with its fence,
-/// and whether the sign-in its player came with has ended.
-pub async fn list_of_node(
-    tx: &mut Tx,
-    node: NodeId,
-    now: Timestamp,
-) -> Result<Vec<(SessionId, i64, bool)>> {
+/// An open session of a node, as the database knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, FromRow)]
+pub struct Owned {
+    pub id: SessionId,
+    pub fence: i64,
+    pub watched_ms: i64,
+    /// Whether the sign-in its player came with has ended.
+    pub is_signed_out: bool,
+}
+
+/// What `node` has, for comparing it with what it thinks it has.
+pub async fn list_of_node(tx: &mut Tx, node: NodeId, now: Timestamp) -> Result<Vec<Owned>> {
     let sessions = on!(tx, conn => sqlx::query_as(
         // A sign-in that is forgotten says nothing: it is forgotten long after it has ended.
-        "SELECT s.id, s.fence, COALESCE(l.ended_at IS NOT NULL OR l.expires_at <= $2, FALSE)
+        "SELECT s.id, s.fence, s.watched_ms,
+                COALESCE(l.ended_at IS NOT NULL OR l.expires_at <= $2, FALSE) AS is_signed_out
            FROM sessions s LEFT JOIN logins l ON l.id = s.login_id
           WHERE s.status = 'active' AND s.node_id = $1",
     )

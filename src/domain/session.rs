@@ -3,7 +3,13 @@
 use std::time::Duration;
 
 use crate::{
-    domain::{course::Split, ledger::Owner, meter, settlement, stretch::Stretch},
+    domain::{
+        course::Split,
+        ledger::Owner,
+        meter::{self, Rate},
+        settlement,
+        stretch::Stretch,
+    },
     id::{AccountId, CourseId, LoginId, NodeId, SessionId, UserId},
     money::{Currency, Money},
     time::Timestamp,
@@ -94,6 +100,16 @@ pub struct Session {
 }
 
 impl Session {
+    /// What a meter has to know of it.
+    #[must_use]
+    pub fn rate(&self) -> Rate {
+        Rate {
+            price_per_minute: self.terms.price_per_minute,
+            held: self.held,
+            free_below: self.terms.free_below,
+        }
+    }
+
     /// A session as it is before funds are held for it.
     #[must_use]
     pub fn open(

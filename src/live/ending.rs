@@ -104,7 +104,7 @@ async fn settle(live: &Live, total: Total, why: (EndReason, Option<UserId>)) -> 
         match sessions::settle(&live.app, session.clone(), end, now).await {
             Ok(settled) => return Outcome::Settled(Box::new(settled.session)),
             // Claimed again on this very node, a moment ago; or taken over.
-            Err(Error::Fenced) => match own(live, &session).await {
+            Err(Error::Fenced) => match own(live, &session, watched).await {
                 Ok(Some(row)) => session = row,
                 Ok(None) => return Outcome::Elsewhere,
                 Err(error) => {
@@ -122,10 +122,12 @@ async fn settle(live: &Live, total: Total, why: (EndReason, Option<UserId>)) -> 
     }
 }
 
-/// The row of a session, if it is still this node's, or has ended.
-async fn own(live: &Live, session: &Session) -> Result<Option<Session>> {
+/// The row of a session, if it has ended, or is still this node's: one that knows of more than what
+/// was `watched` here was another's meanwhile.
+async fn own(live: &Live, session: &Session, watched: Duration) -> Result<Option<Session>> {
     let row = db::sessions::find(&mut live.app.db.read().await?, session.id).await?;
-    Ok(row.filter(|row| row.ending.is_some() || row.node_id == Some(live.app.node_id)))
+    let is_ours = |row: &Session| row.node_id == Some(live.app.node_id) && row.watched <= watched;
+    Ok(row.filter(|row| row.ending.is_some() || is_ours(row)))
 }
 
 /// Sends the receipt of an ended session: the last message.

@@ -154,23 +154,21 @@ pub(super) async fn reconcile(live: Live) {
 async fn reconcile_all(live: &Live) -> Result<()> {
     // In this order: what begins in between is in neither list, or in the second.
     let here = live.registry.all();
-    let mut rows = HashMap::new();
     let mut tx = live.app.db.read().await?;
     let now = live.app.clock.now();
-    for (id, fence, is_signed_out) in
-        db::claims::list_of_node(&mut tx, live.app.node_id, now).await?
-    {
-        rows.insert(id, (fence, is_signed_out));
-    }
+    let owned = db::claims::list_of_node(&mut tx, live.app.node_id, now).await?;
     drop(tx);
+    let mut rows: HashMap<_, _> = owned.into_iter().map(|owned| (owned.id, owned)).collect();
     for session in here {
         match rows.remove(&session.id) {
-            Some((fence, is_signed_out)) => {
-                session.owned_by(fence);
-                if is_signed_out {
-                    listen::end_signed_out(live, &session);
-                }
+            Some(owned) if !session.is_owned_as(live, &owned) => {
+                // It was elsewhere meanwhile; what is here is of an earlier time.
+                session.drop_out(live, Close::Restart);
+                live.registry.remove(&session);
+                take_in(live, session.id).await?;
             }
+            Some(owned) if owned.is_signed_out => listen::end_signed_out(live, &session),
+            Some(_) => {}
             None => let_go_if_lost(live, &session).await?,
         }
     }

@@ -22,8 +22,9 @@ use super::{
 };
 use crate::{
     bus::{Answer, Glance},
+    db::claims::Owned,
     domain::{
-        meter::{EXTEND_BELOW, Event, LOW_BALANCE, Meter, Phase, Rate, Reading, Taken},
+        meter::{EXTEND_BELOW, Event, LOW_BALANCE, Meter, Phase, Reading, Taken},
         session::Session,
         stretch::Stretch,
     },
@@ -76,19 +77,11 @@ pub(super) struct Total {
     pub(super) stretches: Vec<Stretch>,
 }
 
-fn rate_of(session: &Session) -> Rate {
-    Rate {
-        price_per_minute: session.terms.price_per_minute,
-        held: session.held,
-        free_below: session.terms.free_below,
-    }
-}
-
 impl LiveSession {
     /// A session nobody has watched yet.
     pub(super) fn opening(session: Session, now: Timestamp, moment: Moment) -> Self {
         let age = now.since(session.started_at);
-        let meter = Meter::opening(rate_of(&session), age, moment);
+        let meter = Meter::opening(session.rate(), age, moment);
         Self::new(session, meter)
     }
 
@@ -96,7 +89,7 @@ impl LiveSession {
     pub(super) fn taken_over(session: Session, lost: bool, now: Timestamp, moment: Moment) -> Self {
         let taken = Taken { age: now.since(session.started_at), lost };
         let (watched, stretches) = (session.watched, session.stretches.clone());
-        let meter = Meter::taken_over(rate_of(&session), watched, stretches, taken, moment);
+        let meter = Meter::taken_over(session.rate(), watched, stretches, taken, moment);
         Self::new(session, meter)
     }
 
@@ -128,11 +121,23 @@ impl LiveSession {
         self.state().session.fence
     }
 
-    /// It is ours by `fence`, as the database says: of a claim whose answer was lost, nobody told.
-    /// Under the old one, nothing we write would count.
-    pub(super) fn owned_by(&self, fence: i64) {
+    /// Compares with what the database says is this node's. `false`: that is not what is here.
+    ///
+    /// Of a claim whose answer was lost nobody told, and under the old fence nothing that we write
+    /// would count. But a newer one may also have been another node's for a while: then the row
+    /// knows of more than we.
+    pub(super) fn is_owned_as(&self, live: &Live, owned: &Owned) -> bool {
         let mut state = self.state();
-        state.session.fence = state.session.fence.max(fence);
+        let is_newer = owned.fence > state.session.fence;
+        if !is_newer || state.stage != Stage::Open {
+            return true;
+        }
+        let watched = state.meter.read(&live.rules, live.moment()).watched;
+        let knows_ours = u64::try_from(owned.watched_ms).is_ok_and(|ms| ms <= whole_ms(watched));
+        if knows_ours {
+            state.session.fence = owned.fence;
+        }
+        knows_ours
     }
 
     /// Gives the session to `socket`, as `claimed` in the database; an older socket is told.

@@ -84,6 +84,8 @@ struct Talk {
     protocol: WebSocketContext,
     /// What the peer has not taken yet.
     unsent: Vec<u8>,
+    /// The peer does not speak the protocol: whatever else comes is thrown away.
+    has_failed: bool,
 }
 
 /// What came of handing something to the system.
@@ -124,7 +126,7 @@ impl Socket {
         let protocol = WebSocketContext::from_partially_read(received, role, Some(config));
         Self {
             tcp,
-            talk: Mutex::new(Talk { protocol, unsent: Vec::new() }),
+            talk: Mutex::new(Talk { protocol, unsent: Vec::new(), has_failed: false }),
             is_slow: AtomicBool::new(false),
             is_closed: AtomicBool::new(false),
             closed: AtomicWaker::new(),
@@ -141,6 +143,10 @@ impl Socket {
             return Sent::Lost;
         }
         let mut talk = self.talk();
+        // Again, now that nobody can say good-bye meanwhile.
+        if self.is_closed() {
+            return Sent::Lost;
+        }
         let taken = self.pipe(&mut talk.unsent).write(frame);
         self.outcome(&talk, taken.is_ok())
     }
@@ -174,13 +180,10 @@ impl Socket {
                     return false;
                 }
                 let mut talk = self.talk();
-                match self.tcp.try_write(&talk.unsent) {
-                    Ok(sent) => drop(talk.unsent.drain(..sent)),
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    Err(_) => return false,
+                if self.send_rest(&mut talk.unsent).is_err() {
+                    return false;
                 }
                 if talk.unsent.is_empty() {
-                    talk.unsent = Vec::new();
                     // Still under the lock: whoever finds the peer slow next is told again.
                     self.is_slow.store(false, Ordering::Release);
                     return true;
@@ -193,6 +196,19 @@ impl Socket {
             self.close(Close::SlowReader);
             self.cut();
         }
+    }
+
+    /// As much of what is unsent as the peer takes just now.
+    fn send_rest(&self, unsent: &mut Vec<u8>) -> io::Result<()> {
+        while !unsent.is_empty() {
+            match self.tcp.try_write(unsent) {
+                Ok(sent) => drop(unsent.drain(..sent)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+        *unsent = Vec::new();
+        Ok(())
     }
 
     /// Says good-bye. What was sent before arrives before it; nothing comes after it.
@@ -234,8 +250,11 @@ impl Socket {
 
     pub(super) fn read(&self) -> Received {
         let talk = &mut *self.talk();
+        if talk.has_failed {
+            return self.throw_away();
+        }
         let mut pipe = self.pipe(&mut talk.unsent);
-        match talk.protocol.read(&mut pipe) {
+        let received = match talk.protocol.read(&mut pipe) {
             Ok(Message::Text(text)) => Received::Text(text),
             Ok(Message::Binary(_)) => Received::Refused(Close::Protocol),
             Ok(Message::Close(_)) => {
@@ -255,24 +274,45 @@ impl Socket {
                 Received::Refused(Close::Protocol)
             }
             Err(_) => Received::Over,
+        };
+        talk.has_failed = matches!(received, Received::Refused(_));
+        received
+    }
+
+    /// Reads what nobody wants to know.
+    fn throw_away(&self) -> Received {
+        match self.tcp.try_read(&mut [0; 1_024]) {
+            Ok(1..) => Received::Control,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Received::Nothing,
+            Ok(0) | Err(_) => Received::Over,
         }
     }
 
-    /// After a close: waits for the peer's, so that what was sent last is not thrown away by a
-    /// reset.
+    /// After a close: brings the peer what it has not taken yet, and waits for its close, so that
+    /// what was sent last is not thrown away by a reset.
     pub(super) async fn linger(&self) {
-        let reading = async {
+        let parting = async {
             loop {
-                match self.read() {
-                    // tungstenite remembers that it failed, so both are for good.
-                    Received::Over | Received::Refused(_) => return,
-                    Received::Nothing if self.tcp.readable().await.is_err() => return,
-                    // A peer that sends and sends must not keep the time from running out.
-                    _ => tokio::task::yield_now().await,
+                let Some(waits_for) = self.part() else { return };
+                if self.tcp.ready(waits_for).await.is_err() {
+                    return;
                 }
+                // A peer that sends and sends must not keep the time from running out.
+                tokio::task::yield_now().await;
             }
         };
-        let _ = timeout(CLOSE_WAIT, reading).await;
+        let _ = timeout(CLOSE_WAIT, parting).await;
+    }
+
+    /// Goes on with the parting; says what it waits for. `None`: it is over.
+    fn part(&self) -> Option<Interest> {
+        let received = self.read();
+        let mut talk = self.talk();
+        if matches!(received, Received::Over) || self.send_rest(&mut talk.unsent).is_err() {
+            return None;
+        }
+        let is_all_sent = talk.unsent.is_empty();
+        Some(if is_all_sent { Interest::READABLE } else { Interest::READABLE | Interest::WRITABLE })
     }
 
     /// Something came: the peer lives.
@@ -292,10 +332,7 @@ impl Socket {
         }
         if since(&self.heard_ms) >= quiet_for {
             self.asked_ms.store(now_ms.max(1), Ordering::Relaxed);
-            // Behind a message that is not taken, the question would not arrive anyway.
-            if !self.is_slow.load(Ordering::Relaxed) {
-                self.ask();
-            }
+            self.ask();
         }
         true
     }
@@ -385,8 +422,10 @@ impl Write for Pipe<'_> {
 #[cfg(test)]
 mod tests {
     use tokio::{io::AsyncWriteExt, net::TcpListener};
+    use tokio_tungstenite::tungstenite::WebSocket;
 
     use super::*;
+    use crate::live::frame::TextFrame;
 
     async fn pair() -> (TcpStream, Socket) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -426,5 +465,51 @@ mod tests {
         }
         socket.note_heard(34);
         assert!(socket.is_alive(50, PING, PONG));
+    }
+
+    fn texts(count: usize, bytes: usize) -> Vec<u8> {
+        let mut frame = TextFrame::new();
+        std::fmt::Write::write_str(&mut frame, &"x".repeat(bytes)).unwrap();
+        frame.finish().repeat(count)
+    }
+
+    #[tokio::test]
+    async fn what_comes_after_a_message_that_is_too_long_keeps_nobody_busy() {
+        let (mut peer, socket) = pair().await;
+        let head = [0x81, 0xff, 0, 0, 0, 0, 0, 0x10, 0, 0, 1, 2, 3, 4];
+        peer.write_all(&[&head[..], &vec![0; 100_000]].concat()).await.unwrap();
+        assert!(socket.readable().await);
+        assert!(matches!(socket.read(), Received::Refused(Close::TooBig)));
+        for _ in 0..1_000 {
+            tokio::task::yield_now().await;
+            while matches!(socket.read(), Received::Control) {}
+        }
+        let is_quiet = timeout(Duration::from_millis(50), socket.readable()).await.is_err();
+        assert!(is_quiet, "it reads the same again and again");
+        drop(peer);
+        socket.linger().await;
+        assert!(matches!(socket.read(), Received::Over));
+    }
+
+    #[tokio::test]
+    async fn whoever_reads_again_learns_why_it_was_cut_off() {
+        let (peer, socket) = pair().await;
+        let frames = texts(1, 64 * 1_024);
+        while socket.send(&frames) != Sent::Slow {}
+        socket.catch_up(Duration::from_millis(20)).await;
+        assert_eq!(socket.send(&frames), Sent::Lost, "nothing comes after a good-bye");
+        let peer = std::thread::spawn(move || {
+            let peer = peer.into_std().unwrap();
+            peer.set_nonblocking(false).unwrap();
+            let mut client = WebSocket::from_raw_socket(peer, Role::Client, None);
+            loop {
+                if let Message::Close(close) = client.read().unwrap() {
+                    return close.unwrap().code;
+                }
+            }
+        });
+        socket.linger().await;
+        drop(socket);
+        assert_eq!(u16::from(peer.join().unwrap()), Close::SlowReader.code());
     }
 }

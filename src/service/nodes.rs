@@ -98,7 +98,9 @@ pub async fn bury_and_adopt(app: &App) -> Result<Vec<Adopted>> {
     }
     let buried = db::nodes::bury_expired(&mut tx, app.node_id).await?;
     let adopted = adopt(&mut tx, app.node_id).await?;
-    db::checkpoints::delete_abandoned(&mut tx).await?;
+    if adopted.is_empty() {
+        db::checkpoints::delete_abandoned(&mut tx).await?;
+    }
     tx.commit().await?;
 
     for node in buried {

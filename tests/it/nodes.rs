@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use futures_util::future::join_all;
 use murph::{
     app::App,
-    db,
+    db::{self, claims::Owned},
     domain::{
         checkpoint::{self, Entry, SLOTS, slot_of},
         claim::{Claim, Park},
@@ -480,6 +480,11 @@ async fn sign_in(world: &World, user_id: UserId) -> LoginId {
     id
 }
 
+fn owned(session: &Session, is_signed_out: bool) -> Owned {
+    let watched_ms = i64::try_from(session.watched.as_millis()).unwrap();
+    Owned { id: session.id, fence: session.fence, watched_ms, is_signed_out }
+}
+
 #[tokio::test]
 async fn a_node_finds_out_what_is_its_own_and_who_has_signed_out() {
     let world = joined(2).await;
@@ -499,7 +504,7 @@ async fn a_node_finds_out_what_is_its_own_and_who_has_signed_out() {
         of_login.push((again.login_id.unwrap(), again));
     }
     let anonymous = claimed(app, &started(&world, &course).await).await;
-    expected.push((anonymous.id, anonymous.fence, false));
+    expected.push(owned(&anonymous, false));
     claimed(other, &started(&world, &course).await).await;
 
     let mut tx = app.db.begin().await.unwrap();
@@ -510,7 +515,7 @@ async fn a_node_finds_out_what_is_its_own_and_who_has_signed_out() {
     assert_eq!(db::logins::delete_expired(&mut tx, dawn() + 2 * SECOND, 9).await.unwrap(), 1);
     tx.commit().await.unwrap();
     for ((_, session), is_signed_out) in of_login.iter().zip([false, true, false]) {
-        expected.push((session.id, session.fence, is_signed_out));
+        expected.push(owned(session, is_signed_out));
     }
     expected.sort();
 
@@ -522,7 +527,7 @@ async fn a_node_finds_out_what_is_its_own_and_who_has_signed_out() {
     };
     assert_eq!(list(dawn() + 19 * SECOND).await, expected);
     let later = list(dawn() + 20 * SECOND).await;
-    assert_eq!(later.iter().filter(|(.., is_signed_out)| *is_signed_out).count(), 2);
+    assert_eq!(later.iter().filter(|owned| owned.is_signed_out).count(), 2);
     world.close().await;
 }
 

@@ -2,7 +2,12 @@
 
 use std::time::Duration;
 
-use murph::{bus::Heard, db, domain::claim::Claim, service::nodes};
+use murph::{
+    bus::Heard,
+    db,
+    domain::{claim::Claim, session::Session},
+    service::nodes,
+};
 use serde_json::json;
 
 use super::{School, player::Player};
@@ -207,6 +212,27 @@ async fn stopping_the_server_settles_nobody_and_the_next_one_goes_on() {
     app.close().await;
 }
 
+/// The session in the database, claimed once more: as by somebody whom `school`'s node has not heard
+/// of, who has seen so much of it `watched`.
+async fn claimed_unheard(school: &School, player: &Player, watched: Option<Duration>) {
+    let app = &school.app.app;
+    let known = row(school, player).await;
+    let claim = Claim {
+        session_id: known.id,
+        fence: known.fence,
+        login_id: known.login_id,
+        watched: watched.unwrap_or(known.watched),
+        stretches: known.stretches,
+    };
+    app.claims.claim(claim).await.unwrap().expect("nobody else wants it");
+    app.bus.tell_here(Heard::Gap);
+}
+
+async fn row(school: &School, player: &Player) -> Session {
+    let mut tx = school.app.app.db.read().await.unwrap();
+    db::sessions::find(&mut tx, player.session_id).await.unwrap().unwrap()
+}
+
 /// The commit went through, its answer did not: the database knows a newer fence than we do.
 #[tokio::test]
 async fn a_claim_whose_answer_was_lost_loses_nothing_that_is_watched() {
@@ -214,28 +240,35 @@ async fn a_claim_whose_answer_was_lost_loses_nothing_that_is_watched() {
     let mut player = school.play().await;
     player.play(0).await;
     player.watch(&school.app, 0, 60, 5).await;
+    claimed_unheard(&school, &player, None).await;
     let app = &school.app.app;
-    let row = async || {
-        let mut tx = app.db.read().await.unwrap();
-        db::sessions::find(&mut tx, player.session_id).await.unwrap().unwrap()
-    };
-    let known = row().await;
-    let claim = Claim {
-        session_id: known.id,
-        fence: known.fence,
-        login_id: known.login_id,
-        watched: known.watched,
-        stretches: known.stretches.clone(),
-    };
-    app.claims.claim(claim).await.unwrap().expect("it is this node's");
-    app.bus.tell_here(Heard::Gap);
     let deadline = std::time::Instant::now() + Duration::from_secs(10);
-    while nodes::last_known(app, &row().await).await.unwrap().watched < MINUTE {
+    while nodes::last_known(app, &row(&school, &player).await).await.unwrap().watched < MINUTE {
         assert!(std::time::Instant::now() < deadline, "no checkpoint under the newer fence");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     player.watch(&school.app, 60_000, 60, 5).await;
     player.say(json!({"type": "end"})).await;
     assert_eq!(player.last("receipt").await.0["watched_ms"], 120_000);
+    school.app.close().await;
+}
+
+/// It went to another node and back while nobody here heard of it.
+#[tokio::test]
+async fn what_was_watched_elsewhere_is_not_forgotten_for_what_is_left_here() {
+    let school = School::open("0.60", "50.00").await;
+    let mut player = school.play().await;
+    player.play(0).await;
+    player.watch(&school.app, 0, 60, 5).await;
+    school.app.app.clock.advance(2 * MINUTE);
+    claimed_unheard(&school, &player, Some(2 * MINUTE)).await;
+    assert_eq!(player.closed().await.1, 1012, "come back");
+    let (mut player, hello) =
+        Player::return_to(&school.app, &school.student, player.session_id).await;
+    assert_eq!(hello["watched_ms"], 120_000);
+    player.play(120_000).await;
+    player.watch(&school.app, 120_000, 30, 5).await;
+    player.say(json!({"type": "end"})).await;
+    assert_eq!(player.last("receipt").await.0["watched_ms"], 150_000);
     school.app.close().await;
 }
