@@ -13,12 +13,14 @@ use murph::{
         session::{EndReason, Session, Terms},
         user::{Role, User, UserStatus},
     },
-    id::{CourseId, SessionId, UserId},
+    id::{CourseId, UserId},
     money::{BasisPoints, Currency, Money},
     service::ledger::{self, Sessions},
     time::Timestamp,
 };
-use sqlx::{AssertSqlSafe, Connection};
+
+#[path = "../common/postgres.rs"]
+mod postgres;
 
 /// Students that are given money in one transaction.
 const CHUNK: usize = 500;
@@ -51,7 +53,7 @@ pub(crate) fn usd() -> Currency {
 impl Ground {
     pub(crate) async fn lay(postgres: Option<&str>, wallets: usize, teachers: usize) -> Self {
         let (url, directory) = if let Some(url) = postgres {
-            (fresh_postgres(url).await, None)
+            (postgres::fresh(url).await, None)
         } else {
             let directory = tempfile::tempdir().expect("a directory");
             let path = directory.path().join("bench.db");
@@ -128,15 +130,6 @@ impl Ground {
 
 fn split() -> Split {
     Split { platform: BasisPoints::new(1_000).expect("10 %"), partners: Vec::new() }
-}
-
-async fn fresh_postgres(url: &str) -> DatabaseUrl {
-    let mut connection = sqlx::PgConnection::connect(url).await.expect("PostgreSQL answers");
-    let name = format!("bench_{}", SessionId::new(Clock::System.now()).uuid().simple());
-    let create = AssertSqlSafe(format!("CREATE DATABASE {name}"));
-    sqlx::query(create).execute(&mut connection).await.expect("a database is made");
-    let (server, _) = url.rsplit_once('/').expect("a URL with a database");
-    DatabaseUrl::Postgres(format!("{server}/{name}"))
 }
 
 /// Makes everybody, and gives each student a million.

@@ -1,5 +1,6 @@
-//! What a tick costs on its way to a player: a whole Murph, on SQLite, with ten thousand sockets,
-//! against the least that can be done, a loop of `send()` over as many sockets, in the same run.
+//! What a tick costs on its way to a player: a whole Murph with ten thousand sockets, on SQLite or on
+//! the PostgreSQL that `MURPH_TEST_DATABASE` names, against the least that can be done: a loop of
+//! `send()` over as many sockets, in the same run.
 //!
 //! Murph runs as `murph serve` does, in a process of its own; so does the loop. Players are in
 //! further processes and cost neither of the two anything. What is compared is the CPU time of the
@@ -7,6 +8,7 @@
 //!
 //! ```text
 //! cargo bench --bench live
+//! scripts/with-postgres cargo bench --bench live
 //! ```
 //!
 //! `MURPH_BENCH_SOCKETS` says how many sockets (10 000), `MURPH_BENCH_SECONDS` how long each phase

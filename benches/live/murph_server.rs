@@ -29,6 +29,9 @@ use sha2::{Digest, Sha256};
 
 use crate::{ROLE, TICK, machine};
 
+#[path = "../common/postgres.rs"]
+mod postgres;
+
 const SECRET: &str = "a secret of this bench, long enough, 0123";
 
 /// People that are made in one transaction.
@@ -50,17 +53,19 @@ pub(crate) struct Murph {
 impl Murph {
     pub(crate) fn start(students: usize) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        let path = directory.path().join("bench.db");
         let runtime = tokio::runtime::Runtime::new().expect("a runtime starts");
-        let url = DatabaseUrl::Sqlite(path.clone());
-        let (teacher, tokens) = runtime.block_on(furnish(url, students));
+        let url = match std::env::var("MURPH_TEST_DATABASE") {
+            Ok(url) => runtime.block_on(postgres::fresh(&url)),
+            Err(_) => DatabaseUrl::Sqlite(directory.path().join("bench.db")),
+        };
+        let (teacher, tokens) = runtime.block_on(furnish(url.clone(), students));
         let data_dir = directory.path().display();
         let most = students + FILES_SPARE;
         let settings = [
             ("SERVER__LISTEN", "127.0.0.1:0".to_owned()),
             ("SERVER__DATA_DIR", data_dir.to_string()),
             ("SERVER__MAX_CONNECTIONS", most.to_string()),
-            ("DATABASE__URL", format!("sqlite://{}", path.display())),
+            ("DATABASE__URL", url.to_string()),
             ("AUTH__SECRET", SECRET.to_owned()),
             ("METERING__TICK_MS", TICK.as_millis().to_string()),
             ("LIVE__SOCKETS_MAX", most.to_string()),

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 /// Whatever a test waits for comes much sooner.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Polls until it holds, and not for ever.
 async fn wait_until(what: &str, holds: impl AsyncFn() -> bool) {

@@ -90,16 +90,17 @@ impl Class {
     }
 
     pub(super) async fn with_funds(cluster: &Arc<Cluster>, count: usize, funds: &str) -> Self {
-        let viewers: Vec<_> = stream::iter(0..count)
+        let mut class = Self { viewers: Vec::new(), tasks: JoinSet::new() };
+        let mut started = stream::iter(0..count)
             .map(|nth| viewer(cluster, nth % cluster.count(), funds))
-            .buffered(AT_ONCE)
-            .collect()
-            .await;
-        let mut class = Self { viewers, tasks: JoinSet::new() };
-        for (nth, viewer) in class.viewers.iter().enumerate() {
+            .buffered(AT_ONCE);
+        // Each as soon as there is one: a session does not wait for its player for ever.
+        while let Some(viewer) = started.next().await {
             // Not always where it was started.
-            class.tasks.spawn(Arc::clone(viewer).run((nth / 2) % cluster.count()));
+            let node = (class.viewers.len() / 2) % cluster.count();
+            class.join(&viewer, node);
         }
+        drop(started);
         class.until_watching(|_, watched| !watched.is_zero()).await;
         class
     }

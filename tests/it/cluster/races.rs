@@ -42,7 +42,7 @@ async fn sockets_that_all_drop_at_once_are_all_settled() {
     // As many words as twenty players at the usual pace of these tests.
     let settings = Settings { tick: Duration::from_secs(2), ..settings };
     let cluster = Arc::new(settings.start(2).await);
-    let count = if rounds() > 3 { 5_000 } else { 200 };
+    let count = if rounds() > 3 { 10_000 } else { 200 };
     let mut class = Class::watching(&cluster, count).await;
     let began = Instant::now();
     class.wish(Wish::DropOut);
