@@ -19,7 +19,7 @@ use murph::{
     time::Timestamp,
 };
 
-#[path = "../common/postgres.rs"]
+#[path = "../database/postgres.rs"]
 mod postgres;
 
 /// Students that are given money in one transaction.

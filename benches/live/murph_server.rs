@@ -29,7 +29,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{ROLE, TICK, machine};
 
-#[path = "../common/postgres.rs"]
+#[path = "../database/postgres.rs"]
 mod postgres;
 
 const SECRET: &str = "a secret of this bench, long enough, 0123";

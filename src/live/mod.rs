@@ -9,7 +9,7 @@
 //!
 //! * [`session`](self): one session: meter, socket, what the player was told; one short lock.
 //! * `registry`: who is here. `wheel`: ticks and alarms.
-//! * `socket`, `frame`: RFC 6455 without waiting.
+//! * `socket`, `pipe`, `frame`: RFC 6455 without waiting.
 //! * `door`, `player`: a connection becomes a player, a player speaks.
 //! * [`message`], `telling`, `refusal`, [`close`]: the words, in and out.
 //! * `funds`, `ending`, `watching`: what takes a database: growing the hold, settling, progress.
@@ -27,6 +27,7 @@ mod funds;
 mod keep;
 mod listen;
 pub mod message;
+mod pipe;
 mod player;
 mod refusal;
 mod registry;

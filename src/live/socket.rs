@@ -10,7 +10,7 @@
 
 use std::{
     future::poll_fn,
-    io::{self, Read, Write},
+    io::{self, Write},
     net::IpAddr,
     sync::{
         Mutex, MutexGuard,
@@ -21,27 +21,19 @@ use std::{
 };
 
 use futures_util::task::AtomicWaker;
-use socket2::SockRef;
 use tokio::{io::Interest, net::TcpStream, time::timeout};
 use tokio_tungstenite::tungstenite::{
     Bytes, Error as ProtocolError, Message, Utf8Bytes,
     protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext},
 };
 
-use super::close::Close;
+use super::{close::Close, pipe::Pipe};
 
 /// The longest message a player may send.
 const MESSAGE_MAX_BYTES: usize = 4 * 1024;
 
 /// What is read at once; messages are far smaller.
 const READ_BUFFER_BYTES: usize = 256;
-
-/// The most that is read for one message, the heads of its frames included: one of endless empty
-/// frames would keep us reading, and whoever has something to send waiting, for ever.
-const READ_MAX_BYTES: usize = 32 * 1_024;
-
-/// The most that waits for a peer that does not read: a receipt and some small messages.
-const UNSENT_MAX_BYTES: usize = 256 * 1_024;
 
 /// How long a peer may take to answer a close.
 const CLOSE_WAIT: Duration = Duration::from_secs(2);
@@ -265,7 +257,7 @@ impl Socket {
                 Received::Over
             }
             Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => Received::Control,
-            Err(error) if would_block(&error) && pipe.may_read == 0 => {
+            Err(error) if would_block(&error) && pipe.is_exhausted() => {
                 Received::Refused(Close::TooBig)
             }
             Err(error) if would_block(&error) => Received::Nothing,
@@ -346,7 +338,7 @@ impl Socket {
     }
 
     fn pipe<'a>(&'a self, unsent: &'a mut Vec<u8>) -> Pipe<'a> {
-        Pipe { tcp: &self.tcp, unsent, may_read: READ_MAX_BYTES }
+        Pipe::new(&self.tcp, unsent)
     }
 
     fn talk(&self) -> MutexGuard<'_, Talk> {
@@ -362,61 +354,6 @@ impl std::fmt::Debug for Socket {
 
 fn would_block(error: &ProtocolError) -> bool {
     matches!(error, ProtocolError::Io(error) if error.kind() == io::ErrorKind::WouldBlock)
-}
-
-/// A TCP stream as tungstenite wants it: reading and writing never wait, and writing takes all.
-struct Pipe<'a> {
-    tcp: &'a TcpStream,
-    unsent: &'a mut Vec<u8>,
-    /// How much more is read through this one; then it is as if nothing had come.
-    may_read: usize,
-}
-
-impl Read for Pipe<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let most = buffer.len().min(self.may_read);
-        if most == 0 {
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-        let mut read = 0;
-        let outcome = self.tcp.try_io(Interest::READABLE, || {
-            read = (&*SockRef::from(self.tcp)).read(&mut buffer[..most])?;
-            // Less than there was room for: that was all. Said like this, nobody asks the system
-            // again before it says that more has come.
-            let is_all = (1..most).contains(&read);
-            if is_all { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
-        });
-        match outcome {
-            Err(error) if read == 0 => Err(error),
-            _ => {
-                self.may_read -= read;
-                Ok(read)
-            }
-        }
-    }
-}
-
-impl Write for Pipe<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut sent = 0;
-        if self.unsent.is_empty() {
-            match self.tcp.try_write(bytes) {
-                Ok(taken) => sent = taken,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
-            }
-        }
-        let rest = &bytes[sent..];
-        if self.unsent.len() + rest.len() > UNSENT_MAX_BYTES {
-            return Err(io::ErrorKind::StorageFull.into());
-        }
-        self.unsent.extend_from_slice(rest);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 #[cfg(test)]
