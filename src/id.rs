@@ -87,6 +87,8 @@ id! {
     PayoutId
     /// One running Murph.
     NodeId
+    /// What courses are about.
+    CategoryId
     /// One part of a course.
     VideoId
     /// One line of the ledger.

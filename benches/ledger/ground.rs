@@ -180,16 +180,7 @@ fn person(role: Role, now: Timestamp) -> User {
 }
 
 fn course_of(teacher: &User, now: Timestamp) -> Course {
-    Course {
-        id: CourseId::new(now),
-        teacher_id: teacher.id,
-        title: "A course".into(),
-        price_per_minute: PRICE,
-        currency: usd(),
-        split: split(),
-        created_at: now,
-        updated_at: now,
-    }
+    Course::offered(teacher.id, "A course", (PRICE, usd()), split(), now)
 }
 
 fn gift(student: &User, now: Timestamp) -> Operation {

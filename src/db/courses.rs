@@ -3,19 +3,22 @@
 use sqlx::{FromRow, types::Json};
 
 use crate::{
-    db::Tx,
-    domain::course::{Course, Partner, Split},
+    db::{Conn, Tx},
+    domain::course::{Category, Course, CourseStatus, Partner, Split},
     error::Result,
-    id::{CourseId, UserId},
+    id::{CategoryId, CourseId, UserId},
     money::{BasisPoints, Currency, Money},
     time::Timestamp,
 };
 
 #[derive(FromRow)]
-struct Row {
+pub(super) struct Row {
     id: CourseId,
     teacher_id: UserId,
     title: String,
+    description: String,
+    category_id: Option<CategoryId>,
+    status: CourseStatus,
     price_per_minute: Money,
     currency: Currency,
     platform_basis_points: BasisPoints,
@@ -30,6 +33,9 @@ impl From<Row> for Course {
             id: row.id,
             teacher_id: row.teacher_id,
             title: row.title,
+            description: row.description,
+            category_id: row.category_id,
+            status: row.status,
             price_per_minute: row.price_per_minute,
             currency: row.currency,
             split: Split { platform: row.platform_basis_points, partners: row.partners.0 },
@@ -42,8 +48,8 @@ impl From<Row> for Course {
 pub async fn insert(tx: &mut Tx, course: &Course) -> Result<()> {
     on!(tx, conn => sqlx::query(
         "INSERT INTO courses (id, teacher_id, title, price_per_minute, currency,
-           platform_basis_points, partners, created_at, updated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+           platform_basis_points, partners, created_at, updated_at, description, category_id, status)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
     )
     .bind(course.id)
     .bind(course.teacher_id)
@@ -54,20 +60,73 @@ pub async fn insert(tx: &mut Tx, course: &Course) -> Result<()> {
     .bind(Json(&course.split.partners))
     .bind(course.created_at)
     .bind(course.updated_at)
+    .bind(&course.description)
+    .bind(course.category_id)
+    .bind(course.status)
     .execute(conn)
     .await
     .map(drop))?;
     Ok(())
 }
 
+macro_rules! course_columns {
+    () => {
+        "c.id, c.teacher_id, c.title, c.description, c.category_id, c.status, c.price_per_minute,
+         c.currency, c.platform_basis_points, c.partners, c.created_at, c.updated_at"
+    };
+}
+
 pub async fn find(tx: &mut Tx, id: CourseId) -> Result<Option<Course>> {
     let row: Option<Row> = on!(tx, conn => sqlx::query_as(
-        "SELECT id, teacher_id, title, price_per_minute, currency, platform_basis_points,
-                partners, created_at, updated_at
-           FROM courses WHERE id = $1",
+        concat!("SELECT ", course_columns!(), " FROM courses c WHERE c.id = $1"),
     )
     .bind(id)
     .fetch_optional(conn)
     .await)?;
     Ok(row.map(Course::from))
+}
+
+/// The same, and nobody else changes it before the transaction ends.
+pub async fn lock(tx: &mut Tx, id: CourseId) -> Result<Option<Course>> {
+    // On SQLite the transaction is the lock.
+    if let Conn::Postgres(conn) = tx.conn() {
+        let lock = sqlx::query("SELECT id FROM courses WHERE id = $1 FOR NO KEY UPDATE");
+        lock.bind(id).execute(conn).await?;
+    }
+    find(tx, id).await
+}
+
+/// Writes down what may change of a course.
+pub async fn update(tx: &mut Tx, course: &Course) -> Result<()> {
+    on!(tx, conn => sqlx::query(
+        "UPDATE courses
+            SET title = $2, description = $3, category_id = $4, status = $5, price_per_minute = $6,
+                currency = $7, platform_basis_points = $8, partners = $9, updated_at = $10
+          WHERE id = $1",
+    )
+    .bind(course.id)
+    .bind(&course.title)
+    .bind(&course.description)
+    .bind(course.category_id)
+    .bind(course.status)
+    .bind(course.price_per_minute)
+    .bind(course.currency)
+    .bind(course.split.platform)
+    .bind(Json(&course.split.partners))
+    .bind(course.updated_at)
+    .execute(conn)
+    .await
+    .map(drop))?;
+    Ok(())
+}
+
+/// All categories, in their order.
+pub async fn categories(tx: &mut Tx) -> Result<Vec<Category>> {
+    let rows: Vec<(CategoryId, String, String)> = on!(tx, conn => sqlx::query_as(
+        "SELECT id, name, description FROM categories ORDER BY position, id",
+    )
+    .fetch_all(conn)
+    .await)?;
+    let category = |(id, name, description)| Category { id, name, description };
+    Ok(rows.into_iter().map(category).collect())
 }

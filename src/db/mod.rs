@@ -28,6 +28,8 @@ mod portable;
 #[macro_use]
 pub mod accounts;
 #[macro_use]
+pub mod courses;
+#[macro_use]
 pub mod idempotency;
 #[macro_use]
 mod journals;
@@ -37,9 +39,9 @@ pub mod sessions;
 pub mod audit;
 pub mod backup;
 pub mod books;
+pub mod catalogue;
 pub mod checkpoints;
 pub mod claims;
-pub mod courses;
 pub mod inspect;
 pub mod logins;
 pub mod migrate;

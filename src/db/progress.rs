@@ -12,7 +12,7 @@ use crate::{
     },
     domain::video::{VideoProgress, WatchedVideo},
     error::Result,
-    id::{SessionId, VideoId},
+    id::{CourseId, SessionId, UserId, VideoId},
 };
 
 #[derive(Serialize)]
@@ -87,6 +87,19 @@ struct Row {
     coverage: i64,
 }
 
+impl From<Row> for WatchedVideo {
+    fn from(row: Row) -> Self {
+        Self {
+            video_id: row.video_id,
+            title: row.title,
+            duration_ms: count(row.duration_ms),
+            position_ms: count(row.position_ms),
+            watched_ms: count(row.watched_ms),
+            coverage: row.coverage.cast_unsigned(),
+        }
+    }
+}
+
 /// The videos of which something was watched in `session`, in the order of the course.
 pub async fn list(tx: &mut Tx, session: SessionId) -> Result<Vec<WatchedVideo>> {
     let rows: Vec<Row> = on!(tx, conn => sqlx::query_as(
@@ -98,17 +111,36 @@ pub async fn list(tx: &mut Tx, session: SessionId) -> Result<Vec<WatchedVideo>> 
     .bind(session)
     .fetch_all(conn)
     .await)?;
-    Ok(rows
-        .into_iter()
-        .map(|row| WatchedVideo {
-            video_id: row.video_id,
-            title: row.title,
-            duration_ms: count(row.duration_ms),
-            position_ms: count(row.position_ms),
-            watched_ms: count(row.watched_ms),
-            coverage: row.coverage.cast_unsigned(),
-        })
-        .collect())
+    Ok(rows.into_iter().map(WatchedVideo::from).collect())
+}
+
+/// The videos of `course` of which `student` has watched something, in all sessions together; the
+/// position is the last one.
+pub async fn list_of_student(
+    tx: &mut Tx,
+    student: UserId,
+    course: CourseId,
+) -> Result<Vec<WatchedVideo>> {
+    let rows: Vec<Row> = on!(tx, conn => sqlx::query_as(
+        "SELECT p.video_id, v.title, v.duration_ms, p.position_ms, p.watched_ms, p.coverage
+           FROM sessions s
+           JOIN session_video_progress p ON p.session_id = s.id
+           JOIN videos v ON v.id = p.video_id
+          WHERE s.student_id = $1 AND s.course_id = $2
+          ORDER BY v.position, p.updated_at",
+    )
+    .bind(student)
+    .bind(course)
+    .fetch_all(conn)
+    .await)?;
+    let mut watched: Vec<WatchedVideo> = Vec::new();
+    for video in rows.into_iter().map(WatchedVideo::from) {
+        match watched.last_mut().filter(|last| last.video_id == video.video_id) {
+            Some(last) => last.go_on(&video),
+            None => watched.push(video),
+        }
+    }
+    Ok(watched)
 }
 
 /// The coverage of each video that was begun in one of `sessions`.

@@ -6,12 +6,16 @@ use uuid::Uuid;
 
 use crate::{
     domain::{
+        course::CourseStatus,
         ledger::{AccountKind, JournalKind},
         payment::{PaymentStatus, TransactionType},
         session::{EndReason, SessionStatus},
         user::{LoginEnd, Role, UserStatus},
     },
-    id::{AccountId, CourseId, LoginId, NodeId, PayoutId, SessionId, TopUpId, UserId, VideoId},
+    id::{
+        AccountId, CategoryId, CourseId, LoginId, NodeId, PayoutId, SessionId, TopUpId, UserId,
+        VideoId,
+    },
     money::{BasisPoints, Currency, Money},
     time::Timestamp,
 };
@@ -69,9 +73,9 @@ macro_rules! store_words {
     )*};
 }
 
-store_ids! { AccountId CourseId LoginId NodeId PayoutId SessionId TopUpId UserId VideoId }
+store_ids! { AccountId CategoryId CourseId LoginId NodeId PayoutId SessionId TopUpId UserId VideoId }
 store_words! {
-    AccountKind Currency EndReason JournalKind LoginEnd PaymentStatus Role SessionStatus
+    AccountKind CourseStatus Currency EndReason JournalKind LoginEnd PaymentStatus Role SessionStatus
     TransactionType UserStatus
 }
 store_as!(Money as i64, |micros| Ok(Money::from_micros(micros)), |money| money.micros());

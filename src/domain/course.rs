@@ -1,9 +1,12 @@
 //! What students watch: its price, and who shares in it.
 
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize, de};
 
 use crate::{
-    id::{CourseId, UserId},
+    domain::user::Role,
+    id::{CategoryId, CourseId, UserId},
     money::{self, BasisPoints, Currency, Money},
     time::Timestamp,
 };
@@ -14,6 +17,9 @@ pub const PRICE_MAX: Money = Money::from_micros(100_000_000_000);
 
 /// The longest title of a course or a video, in characters.
 const TITLE_MAX: usize = 200;
+
+/// The longest description of a course, in characters.
+const DESCRIPTION_MAX: usize = 10_000;
 
 /// The longest video, in milliseconds: two days.
 const VIDEO_MAX_MS: u64 = 48 * 60 * 60 * 1_000;
@@ -40,11 +46,27 @@ impl Price {
 
 impl<'de> Deserialize<'de> for Price {
     fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match money::deserialize_exactly(deserializer)? {
-            price if price.is_negative() => Err(de::Error::custom("must not be below zero")),
-            price if price > PRICE_MAX => Err(de::Error::custom("is out of range")),
+        money::deserialize_exactly(deserializer)?.try_into().map_err(de::Error::custom)
+    }
+}
+
+impl TryFrom<Money> for Price {
+    type Error = String;
+
+    fn try_from(price: Money) -> Result<Self, String> {
+        match price {
+            price if price.is_negative() => Err("must not be below zero".into()),
+            price if price > PRICE_MAX => Err("is out of range".into()),
             price => Ok(Self(price)),
         }
+    }
+}
+
+impl FromStr for Price {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.parse::<Money>().map_err(|error| error.to_string())?.try_into()
     }
 }
 
@@ -76,12 +98,29 @@ impl Split {
     }
 }
 
-/// A course with what metering needs to know of it.
+super::word_enum! {
+    /// Who may see a course, and start to watch it.
+    CourseStatus {
+        /// Only its teacher.
+        Draft = "draft",
+        /// Everybody.
+        Published = "published",
+        /// Only its teacher again; who watches it goes on.
+        Archived = "archived",
+        /// Nobody. What was watched of it stays in everybody's history.
+        Deleted = "deleted",
+    }
+}
+
+/// A course: what it is about, what a minute of it costs, and who shares in that.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Course {
     pub id: CourseId,
     pub teacher_id: UserId,
     pub title: String,
+    pub description: String,
+    pub category_id: Option<CategoryId>,
+    pub status: CourseStatus,
     pub price_per_minute: Money,
     pub currency: Currency,
     pub split: Split,
@@ -89,9 +128,92 @@ pub struct Course {
     pub updated_at: Timestamp,
 }
 
+impl Course {
+    /// A course that is on offer from now on, with nothing said about it but its title.
+    #[must_use]
+    pub fn offered(
+        teacher_id: UserId,
+        title: impl Into<String>,
+        (price_per_minute, currency): (Money, Currency),
+        split: Split,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            id: CourseId::new(now),
+            teacher_id,
+            title: title.into(),
+            description: String::new(),
+            category_id: None,
+            status: CourseStatus::Published,
+            price_per_minute,
+            currency,
+            split,
+            created_at: now,
+            updated_at: now,
+        }
+    }
+
+    /// Whether `reader` may see it; `None`: somebody who has not signed in.
+    #[must_use]
+    pub fn is_shown_to(&self, reader: Option<(UserId, Role)>) -> bool {
+        let is_inside = |(id, role)| id == self.teacher_id || role == Role::Admin;
+        match self.status {
+            CourseStatus::Published => true,
+            CourseStatus::Draft | CourseStatus::Archived => reader.is_some_and(is_inside),
+            CourseStatus::Deleted => false,
+        }
+    }
+}
+
+/// What courses are about: one of a list that the operator keeps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Category {
+    pub id: CategoryId,
+    pub name: String,
+    pub description: String,
+}
+
+/// What is to become of the category of a course.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CategoryChange {
+    #[default]
+    Keep,
+    Leave,
+    Enter(CategoryId),
+}
+
+impl CategoryChange {
+    #[must_use]
+    pub fn apply(self, category: Option<CategoryId>) -> Option<CategoryId> {
+        match self {
+            Self::Keep => category,
+            Self::Leave => None,
+            Self::Enter(category) => Some(category),
+        }
+    }
+}
+
+/// An id, or `null`; what is not there keeps it.
+impl<'de> Deserialize<'de> for CategoryChange {
+    fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Option::deserialize(deserializer)?.map_or(Self::Leave, Self::Enter))
+    }
+}
+
 /// A title as it is kept: trimmed.
 pub fn parse_title(text: &str) -> Result<String, String> {
     plain(text, TITLE_MAX)
+}
+
+/// A description as it is kept: trimmed, of any number of lines, and plain text.
+pub fn parse_description(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    let is_odd = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
+    if text.chars().count() > DESCRIPTION_MAX || text.chars().any(is_odd) {
+        Err(format!("must have at most {DESCRIPTION_MAX} characters, and no control characters"))
+    } else {
+        Ok(text.to_owned())
+    }
 }
 
 /// The partners of a course as they are kept, beside a platform that gets its part first.

@@ -11,10 +11,12 @@
 //! * [`receipt`]: a session's cost, stretch by stretch.
 //! * [`payment`]: money that comes in and goes out, and histories.
 //! * [`user`], [`course`], [`video`]: people, and what they offer.
+//! * [`catalogue`]: looking for it.
 //! * [`audit`]: the ledger's invariants, replayed.
 
 pub mod audit;
 pub mod books;
+pub mod catalogue;
 pub mod checkpoint;
 pub mod claim;
 pub mod course;

@@ -31,7 +31,7 @@ pub struct VideoProgress {
     pub at: Timestamp,
 }
 
-/// A video of which something was watched in a session.
+/// A video of which something was watched, in one session or several.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WatchedVideo {
     pub video_id: VideoId,
@@ -40,6 +40,15 @@ pub struct WatchedVideo {
     pub position_ms: u64,
     pub watched_ms: u64,
     pub coverage: u64,
+}
+
+impl WatchedVideo {
+    /// The same video, watched again later.
+    pub fn go_on(&mut self, later: &Self) {
+        self.position_ms = later.position_ms;
+        self.watched_ms += later.watched_ms;
+        self.coverage |= later.coverage;
+    }
 }
 
 impl VideoProgress {

@@ -1,29 +1,30 @@
 //! `/api/v1/courses`: what teachers offer, and at which price.
 
-use axum::{
-    Router,
-    extract::State,
-    http::StatusCode,
-    routing::{get, post},
-};
+use axum::{Router, extract::State, http::StatusCode, middleware, routing::get};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     app::App,
-    db,
+    db::{self, Tx, catalogue::Listed},
     domain::{
-        course::{Course, Partner, Price, parse_duration, parse_partners, parse_title},
-        video::Video,
+        course::{
+            CategoryChange, CourseStatus, Partner, Price, parse_description, parse_duration,
+            parse_partners, parse_title,
+        },
+        progress::{course_percentage, watch_percentage},
+        user::Role,
+        video::{Video, WatchedVideo},
     },
     error::{Error, Result},
     http::{
+        catalogue, etag,
         extract::{Caller, Json, Path, Teacher},
         page::Page,
     },
-    id::{CourseId, UserId, VideoId},
+    id::{CategoryId, CourseId, UserId, VideoId},
     money::{BasisPoints, Currency, Money},
     service::{
-        courses::{self, NewCourse},
+        courses::{self, CourseChange, NewCourse},
         payments::currency_or_default,
     },
     time::Timestamp,
@@ -31,19 +32,11 @@ use crate::{
 
 pub fn routes() -> Router<App> {
     Router::new()
-        .route("/courses", post(create))
-        .route("/courses/{course_id}", get(show))
-        .route("/courses/{course_id}/videos", post(add_video).get(videos))
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct CourseRequest {
-    title: String,
-    price_per_minute: Price,
-    currency: Option<Currency>,
-    #[serde(default)]
-    partners: Vec<PartnerRequest>,
+        .route("/courses", get(catalogue::list).post(create))
+        .route("/courses/{course_id}", get(show).put(update).delete(delete))
+        .route("/courses/{course_id}/videos", get(videos).post(add_video))
+        .route("/categories", get(catalogue::categories))
+        .layer(middleware::from_fn(etag::if_changed))
 }
 
 #[derive(Deserialize)]
@@ -53,11 +46,17 @@ struct PartnerRequest {
     basis_points: BasisPoints,
 }
 
+/// A course, as everybody sees it who may see it.
 #[derive(Serialize)]
-struct CourseView {
+pub(super) struct CourseView {
     id: CourseId,
     teacher_id: UserId,
+    teacher_name: String,
     title: String,
+    description: String,
+    category_id: Option<CategoryId>,
+    category_name: Option<String>,
+    status: CourseStatus,
     price_per_minute: Money,
     currency: Currency,
     platform_basis_points: BasisPoints,
@@ -66,12 +65,17 @@ struct CourseView {
     updated_at: Timestamp,
 }
 
-impl From<Course> for CourseView {
-    fn from(course: Course) -> Self {
+impl From<Listed> for CourseView {
+    fn from(Listed { course, teacher_name, category_name }: Listed) -> Self {
         Self {
             id: course.id,
             teacher_id: course.teacher_id,
+            teacher_name,
             title: course.title,
+            description: course.description,
+            category_id: course.category_id,
+            category_name,
+            status: course.status,
             price_per_minute: course.price_per_minute,
             currency: course.currency,
             platform_basis_points: course.split.platform,
@@ -82,40 +86,195 @@ impl From<Course> for CourseView {
     }
 }
 
-/// Offer a course.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CourseRequest {
+    title: String,
+    #[serde(default)]
+    description: String,
+    category_id: Option<CategoryId>,
+    status: Option<CourseStatus>,
+    price_per_minute: Price,
+    currency: Option<Currency>,
+    #[serde(default)]
+    partners: Vec<PartnerRequest>,
+}
+
+/// Offer a course, or begin a draft of one.
 async fn create(
     State(app): State<App>,
     Teacher(teacher): Teacher,
     Json(body): Json<CourseRequest>,
 ) -> Result<(StatusCode, Json<CourseView>)> {
-    let partners = body.partners.into_iter();
-    let partners = partners
-        .map(|PartnerRequest { name, basis_points }| Partner { name, basis_points })
-        .collect();
-    let platform = app.config.fees.platform_basis_points;
     let new = NewCourse {
         title: title(&body.title)?,
+        description: description(&body.description)?,
+        category_id: body.category_id,
+        status: status(body.status)?.unwrap_or(CourseStatus::Published),
         price_per_minute: body.price_per_minute,
         currency: currency_or_default(&app, body.currency)?,
-        partners: parse_partners(partners, platform)
-            .map_err(|problem| Error::invalid("partners", problem))?,
+        partners: partners(&app, body.partners)?,
     };
     let course = courses::create(&app, &teacher.user, new, app.clock.now()).await?;
-    Ok((StatusCode::CREATED, Json(course.into())))
+    Ok((StatusCode::CREATED, Json(view(&app, course.id).await?)))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CourseUpdateRequest {
+    title: Option<String>,
+    description: Option<String>,
+    /// `null` takes the course out of its category.
+    #[serde(default)]
+    category_id: CategoryChange,
+    status: Option<CourseStatus>,
+    price_per_minute: Option<Price>,
+    currency: Option<Currency>,
+    partners: Option<Vec<PartnerRequest>>,
+}
+
+/// Change one's own course. What is not sent stays; whoever watches goes on under the old terms.
+async fn update(
+    State(app): State<App>,
+    Teacher(teacher): Teacher,
+    Path(id): Path<CourseId>,
+    Json(body): Json<CourseUpdateRequest>,
+) -> Result<Json<CourseView>> {
+    let change = CourseChange {
+        title: body.title.as_deref().map(title).transpose()?,
+        description: body.description.as_deref().map(description).transpose()?,
+        category: body.category_id,
+        status: status(body.status)?,
+        price_per_minute: body.price_per_minute,
+        currency: match body.currency {
+            Some(currency) => Some(currency_or_default(&app, Some(currency))?),
+            None => None,
+        },
+        partners: body.partners.map(|named| partners(&app, named)).transpose()?,
+    };
+    courses::update(&app, &teacher.user, id, change, app.clock.now()).await?;
+    Ok(Json(view(&app, id).await?))
+}
+
+/// Take one's own course away; an admin may do so with any. Its history stays.
+async fn delete(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<CourseId>,
+) -> Result<StatusCode> {
+    if caller.user.role == Role::Student {
+        return Err(Error::Forbidden("this is for teachers"));
+    }
+    courses::delete(&app, &caller.user, id, app.clock.now()).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn view(app: &App, id: CourseId) -> Result<CourseView> {
+    let listed = db::catalogue::find(&mut app.db.read().await?, id).await?;
+    Ok(listed.ok_or(Error::NotFound("course"))?.into())
 }
 
 fn title(text: &str) -> Result<String> {
     parse_title(text).map_err(|problem| Error::invalid("title", problem))
 }
 
-/// What a course is, and what it costs.
+fn description(text: &str) -> Result<String> {
+    parse_description(text).map_err(|problem| Error::invalid("description", problem))
+}
+
+/// A status somebody may give a course; deleting has a method of its own.
+fn status(status: Option<CourseStatus>) -> Result<Option<CourseStatus>> {
+    match status {
+        Some(CourseStatus::Deleted) => Err(Error::invalid("status", "send DELETE instead")),
+        status => Ok(status),
+    }
+}
+
+fn partners(app: &App, named: Vec<PartnerRequest>) -> Result<Vec<Partner>> {
+    let named = named.into_iter();
+    let named = named.map(|PartnerRequest { name, basis_points }| Partner { name, basis_points });
+    parse_partners(named.collect(), app.config.fees.platform_basis_points)
+        .map_err(|problem| Error::invalid("partners", problem))
+}
+
+/// A course with all that is known of it.
+#[derive(Serialize)]
+struct CourseDetails {
+    #[serde(flatten)]
+    course: CourseView,
+    video_count: usize,
+    duration_ms: u64,
+    /// How far the student is who asks; `null` for anybody else.
+    progress: Option<ProgressView>,
+}
+
+#[derive(Serialize)]
+struct ProgressView {
+    watched_ms: u64,
+    watch_percentage: u8,
+    videos: Vec<VideoProgressView>,
+}
+
+#[derive(Serialize)]
+struct VideoProgressView {
+    video_id: VideoId,
+    /// Where the student was last.
+    position_ms: u64,
+    watched_ms: u64,
+    watch_percentage: u8,
+}
+
+/// What a course is, what it costs, and how far one is with it.
 async fn show(
     State(app): State<App>,
-    _: Caller,
+    caller: Option<Caller>,
     Path(id): Path<CourseId>,
-) -> Result<Json<CourseView>> {
-    let course = db::courses::find(&mut app.db.read().await?, id).await?;
-    Ok(Json(course.ok_or(Error::NotFound("course"))?.into()))
+) -> Result<Json<CourseDetails>> {
+    let mut tx = app.db.read().await?;
+    let listed = shown(&mut tx, id, caller.as_ref()).await?;
+    let videos = db::videos::list(&mut tx, id).await?;
+    let student = caller.filter(|caller| caller.user.role == Role::Student);
+    let progress = match student {
+        Some(student) => {
+            let watched = db::progress::list_of_student(&mut tx, student.user.id, id).await?;
+            Some(ProgressView::of(&watched, videos.len()))
+        }
+        None => None,
+    };
+    Ok(Json(CourseDetails {
+        course: listed.into(),
+        video_count: videos.len(),
+        duration_ms: videos.iter().map(|video| video.duration_ms).sum(),
+        progress,
+    }))
+}
+
+impl ProgressView {
+    fn of(watched: &[WatchedVideo], videos: usize) -> Self {
+        let coverage = watched.iter().map(|video| video.coverage);
+        let videos = u64::try_from(videos).unwrap_or(u64::MAX);
+        Self {
+            watched_ms: watched.iter().map(|video| video.watched_ms).sum(),
+            watch_percentage: course_percentage(coverage, videos),
+            videos: watched
+                .iter()
+                .map(|video| VideoProgressView {
+                    video_id: video.video_id,
+                    position_ms: video.position_ms,
+                    watched_ms: video.watched_ms,
+                    watch_percentage: watch_percentage(video.coverage),
+                })
+                .collect(),
+        }
+    }
+}
+
+/// A course that `caller` may see; what is hidden is not there.
+async fn shown(tx: &mut Tx, id: CourseId, caller: Option<&Caller>) -> Result<Listed> {
+    let reader = caller.map(|caller| (caller.user.id, caller.user.role));
+    let listed = db::catalogue::find(tx, id).await?;
+    let listed = listed.filter(|listed| listed.course.is_shown_to(reader));
+    listed.ok_or(Error::NotFound("course"))
 }
 
 #[derive(Deserialize)]
@@ -160,11 +319,11 @@ async fn add_video(
 /// The videos of a course, in its order. There are never more than fit one page.
 async fn videos(
     State(app): State<App>,
-    _: Caller,
+    caller: Option<Caller>,
     Path(id): Path<CourseId>,
 ) -> Result<Json<Page<VideoView>>> {
     let mut tx = app.db.read().await?;
-    db::courses::find(&mut tx, id).await?.ok_or(Error::NotFound("course"))?;
+    shown(&mut tx, id, caller.as_ref()).await?;
     let found = db::videos::list(&mut tx, id).await?;
     let all = found.len();
     Ok(Json(Page::new(found, all, |video| video.id.to_string())))

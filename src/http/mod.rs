@@ -13,9 +13,11 @@
 pub mod admin;
 mod answer;
 pub mod auth;
+mod catalogue;
 pub mod codes;
 pub mod courses;
 pub mod error;
+mod etag;
 pub mod extract;
 mod health;
 mod observe;

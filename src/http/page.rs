@@ -47,8 +47,11 @@ impl<T> Page<T> {
 
 /// What a cursor says. It is nobody's business how it is made, but it is not secret either.
 pub(super) fn read_cursor(cursor: &str) -> Result<String> {
-    let wrong = || Error::invalid("cursor", "is not one that a list gave");
-    let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| wrong())?;
-    let text = String::from_utf8(bytes).map_err(|_| wrong())?;
-    if text.contains('\0') { Err(wrong()) } else { Ok(text) }
+    let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| not_a_cursor())?;
+    let text = String::from_utf8(bytes).map_err(|_| not_a_cursor())?;
+    if text.contains('\0') { Err(not_a_cursor()) } else { Ok(text) }
+}
+
+pub(super) fn not_a_cursor() -> Error {
+    Error::invalid("cursor", "is not one that a list gave")
 }

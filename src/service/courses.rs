@@ -1,17 +1,20 @@
 //! The catalogue: what teachers offer.
 
+use std::fmt;
+
 use tracing::info;
 
 use crate::{
     app::App,
-    db,
+    db::{self, Tx, catalogue::Listed},
     domain::{
-        course::{Course, Partner, Price, Split, VIDEOS_MAX},
-        user::User,
+        catalogue::{Filter, Tier, Words},
+        course::{CategoryChange, Course, CourseStatus, Partner, Price, Split, VIDEOS_MAX},
+        user::{Role, User},
         video::Video,
     },
     error::{Error, Result},
-    id::{CourseId, VideoId},
+    id::{CategoryId, CourseId, VideoId},
     money::Currency,
     time::Timestamp,
 };
@@ -20,29 +23,108 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct NewCourse {
     pub title: String,
+    pub description: String,
+    pub category_id: Option<CategoryId>,
+    pub status: CourseStatus,
     pub price_per_minute: Price,
     pub currency: Currency,
     pub partners: Vec<Partner>,
 }
 
+/// What is to be different about a course; `None` stays as it is.
+#[derive(Clone, Debug, Default)]
+pub struct CourseChange {
+    pub title: Option<String>,
+    pub description: Option<String>,
+    pub category: CategoryChange,
+    pub status: Option<CourseStatus>,
+    pub price_per_minute: Option<Price>,
+    pub currency: Option<Currency>,
+    pub partners: Option<Vec<Partner>>,
+}
+
 /// Makes a course of `teacher`, of which the platform gets the configured part.
 pub async fn create(app: &App, teacher: &User, new: NewCourse, now: Timestamp) -> Result<Course> {
     let platform = app.config.fees.platform_basis_points;
+    let split = Split { platform, partners: new.partners };
+    let price = (new.price_per_minute.money(), new.currency);
     let course = Course {
-        id: CourseId::new(now),
-        teacher_id: teacher.id,
-        title: new.title,
-        price_per_minute: new.price_per_minute.money(),
-        currency: new.currency,
-        split: Split { platform, partners: new.partners },
-        created_at: now,
-        updated_at: now,
+        description: new.description,
+        category_id: new.category_id,
+        status: new.status,
+        ..Course::offered(teacher.id, new.title, price, split, now)
     };
     let mut tx = app.db.begin().await?;
+    ensure_category(&mut tx, course.category_id).await?;
     db::courses::insert(&mut tx, &course).await?;
     tx.commit().await?;
     info!(course.id = %course.id, teacher.id = %teacher.id, "made course {}", course.id);
     Ok(course)
+}
+
+/// Changes a course of `teacher`. Sessions go on, and end, on the terms they were started on.
+pub async fn update(
+    app: &App,
+    teacher: &User,
+    id: CourseId,
+    change: CourseChange,
+    now: Timestamp,
+) -> Result<Course> {
+    let mut tx = app.db.begin().await?;
+    let course = own(&mut tx, teacher, id).await?;
+    let partners = match change.partners {
+        // The platform's part may have changed since, too.
+        Some(partners) => partners,
+        None => course.split.partners,
+    };
+    let course = Course {
+        title: change.title.unwrap_or(course.title),
+        description: change.description.unwrap_or(course.description),
+        category_id: change.category.apply(course.category_id),
+        status: change.status.unwrap_or(course.status),
+        price_per_minute: change.price_per_minute.map_or(course.price_per_minute, Price::money),
+        currency: change.currency.unwrap_or(course.currency),
+        split: Split { platform: course.split.platform, partners },
+        updated_at: now,
+        ..course
+    };
+    if !course.split.is_possible() {
+        return Err(Error::invalid("partners", "come to more than the platform leaves"));
+    }
+    ensure_category(&mut tx, course.category_id).await?;
+    db::courses::update(&mut tx, &course).await?;
+    tx.commit().await?;
+    info!(course.id = %id, status = %course.status, "changed course {id}");
+    Ok(course)
+}
+
+/// Takes a course away for good: of its teacher, or as an admin. What was watched of it stays.
+pub async fn delete(app: &App, user: &User, id: CourseId, now: Timestamp) -> Result<()> {
+    let mut tx = app.db.begin().await?;
+    let course = own(&mut tx, user, id).await?;
+    let course = Course { status: CourseStatus::Deleted, updated_at: now, ..course };
+    db::courses::update(&mut tx, &course).await?;
+    tx.commit().await?;
+    info!(course.id = %id, user.id = %user.id, "deleted course {id}");
+    Ok(())
+}
+
+/// A course that `user` may change, locked.
+async fn own(tx: &mut Tx, user: &User, id: CourseId) -> Result<Course> {
+    let course = db::courses::lock(tx, id).await?.ok_or(Error::NotFound("course"))?;
+    if !course.is_shown_to(Some((user.id, user.role))) {
+        return Err(Error::NotFound("course"));
+    }
+    if course.teacher_id != user.id && user.role != Role::Admin {
+        return Err(Error::Forbidden("this is another teacher's course"));
+    }
+    Ok(course)
+}
+
+async fn ensure_category(tx: &mut Tx, id: Option<CategoryId>) -> Result<()> {
+    let Some(id) = id else { return Ok(()) };
+    let is_known = db::courses::categories(tx).await?.iter().any(|category| category.id == id);
+    if is_known { Ok(()) } else { Err(Error::invalid("category_id", "there is no such category")) }
 }
 
 /// Adds a video to the end of a course of `teacher`.
@@ -54,10 +136,7 @@ pub async fn add_video(
     now: Timestamp,
 ) -> Result<Video> {
     let mut tx = app.db.begin().await?;
-    let course = db::courses::find(&mut tx, course_id).await?.ok_or(Error::NotFound("course"))?;
-    if course.teacher_id != teacher.id {
-        return Err(Error::Forbidden("this is another teacher's course"));
-    }
+    own(&mut tx, teacher, course_id).await?;
     let position = db::videos::next_position(&mut tx, course_id).await?;
     if position >= VIDEOS_MAX {
         return Err(Error::OutOfRange("the course has as many videos as it may"));
@@ -68,4 +147,57 @@ pub async fn add_video(
     tx.commit().await?;
     info!(course.id = %course_id, video.id = %id, "added a video to course {course_id}");
     Ok(video)
+}
+
+/// How far a search has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    pub tier: Tier,
+    /// The last one of it that was seen.
+    pub after: Option<CourseId>,
+}
+
+impl Found {
+    /// What [`Found::to_string`] wrote; nothing: the beginning.
+    pub fn read(cursor: Option<&str>) -> Result<Self> {
+        let Some(cursor) = cursor else { return Ok(Self { tier: Tier::Title, after: None }) };
+        let found = || {
+            let (tier, id) = cursor.split_once(' ')?;
+            Some(Self { tier: tier.parse().ok()?, after: Some(id.parse().ok()?) })
+        };
+        found().ok_or_else(|| Error::invalid("cursor", "is not one that a search gave"))
+    }
+}
+
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let after = self.after.map(|id| id.to_string()).unwrap_or_default();
+        write!(f, "{} {after}", self.tier)
+    }
+}
+
+/// At most `limit` courses on offer that have all `words`, behind `at`: first those that have them
+/// in their title. If there is none, longer words that begin like these will do.
+pub async fn search(
+    tx: &mut Tx,
+    words: &Words,
+    filter: &Filter,
+    mut at: Found,
+    limit: usize,
+) -> Result<Vec<(Tier, Listed)>> {
+    let is_first_page = at == Found::read(None)?;
+    let mut found = Vec::new();
+    while !words.as_slice().is_empty() && found.len() < limit {
+        let missing = i64::try_from(limit - found.len()).expect("a page is small");
+        let place = (at.tier, at.after);
+        let more = db::catalogue::search(tx, words, filter, place, missing).await?;
+        found.extend(more.into_iter().map(|listed| (at.tier, listed)));
+        let tier = match at.tier {
+            Tier::Title => Tier::Text,
+            Tier::Text if found.is_empty() && is_first_page => Tier::Begins,
+            Tier::Text | Tier::Begins => break,
+        };
+        at = Found { tier, after: None };
+    }
+    Ok(found)
 }

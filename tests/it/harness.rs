@@ -290,17 +290,8 @@ impl TestApp {
         price: &str,
         split: Split,
     ) -> CourseId {
-        let now = self.now();
-        let course = Course {
-            id: CourseId::new(now),
-            teacher_id: teacher.id,
-            title: "A course".into(),
-            price_per_minute: money(price),
-            currency: self.app.config.money.default_currency(),
-            split,
-            created_at: now,
-            updated_at: now,
-        };
+        let price = (money(price), self.app.config.money.default_currency());
+        let course = Course::offered(teacher.id, "A course", price, split, self.now());
         let mut tx = self.app.db.begin().await.unwrap();
         db::courses::insert(&mut tx, &course).await.unwrap();
         tx.commit().await.unwrap();

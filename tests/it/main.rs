@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod bus;
+mod catalogue;
 mod cli;
 mod cluster;
 mod contract;

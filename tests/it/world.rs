@@ -21,7 +21,7 @@ use murph::{
         user::{Role, User, UserStatus},
     },
     error::Result,
-    id::{CourseId, PayoutId, SessionId, UserId},
+    id::{PayoutId, SessionId, UserId},
     money::{BasisPoints, Currency, Money},
     service::{check, ledger},
     time::Timestamp,
@@ -200,16 +200,7 @@ pub(crate) async fn open_wallet(db: &Db, student: &User) {
 }
 
 pub(crate) async fn insert_course(db: &Db, teacher: UserId, price: Money, split: Split) -> Course {
-    let course = Course {
-        id: CourseId::new(dawn()),
-        teacher_id: teacher,
-        title: "A course".into(),
-        price_per_minute: price,
-        currency: usd(),
-        split,
-        created_at: dawn(),
-        updated_at: dawn(),
-    };
+    let course = Course::offered(teacher, "A course", (price, usd()), split, dawn());
     let mut tx = db.begin().await.unwrap();
     db::courses::insert(&mut tx, &course).await.unwrap();
     tx.commit().await.unwrap();

@@ -1,7 +1,7 @@
 //! Who asks, and whether this is for them. What is allowed is said by type; the rest is refused.
 
 use axum::{
-    extract::FromRequestParts,
+    extract::{FromRequestParts, OptionalFromRequestParts},
     http::{HeaderMap, header, request::Parts},
 };
 
@@ -22,6 +22,18 @@ impl FromRequestParts<App> for Caller {
         let caller = identity::authenticate(app, token, app.clock.now()).await?;
         observe::set_user(caller.user.id);
         Ok(caller)
+    }
+}
+
+/// Whoever may stay unknown. A token that is shown has to be good.
+impl OptionalFromRequestParts<App> for Caller {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Option<Self>> {
+        if !parts.headers.contains_key(header::AUTHORIZATION) {
+            return Ok(None);
+        }
+        <Self as FromRequestParts<App>>::from_request_parts(parts, app).await.map(Some)
     }
 }
 
@@ -54,7 +66,7 @@ macro_rules! callers_only {
             type Rejection = Error;
 
             async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
-                let caller = Caller::from_request_parts(parts, app).await?;
+                let caller = <Caller as FromRequestParts<App>>::from_request_parts(parts, app).await?;
                 if caller.user.role != $role {
                     return Err(Error::Forbidden($refusal));
                 }

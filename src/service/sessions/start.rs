@@ -164,6 +164,7 @@ async fn draft(
 ) -> Result<Session> {
     let mut tx = app.db.read().await?;
     let course = db::courses::find(&mut tx, request.course_id).await?;
+    let course = course.filter(|course| course.is_shown_to(None));
     let course = course.ok_or(Error::NotFound("course"))?;
     if !course.split.is_possible() {
         return Err(Error::Internal(format!("course {} shares out more than all", course.id)));

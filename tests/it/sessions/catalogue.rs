@@ -30,14 +30,22 @@ async fn a_course_is_offered_and_everybody_sees_it() {
     assert_eq!(
         made.body,
         json!({
-            "id": made.body["id"], "teacher_id": teacher.id, "title": "Rust",
+            "id": made.body["id"], "teacher_id": teacher.id, "teacher_name": "Somebody",
+            "title": "Rust", "description": "", "category_id": null, "category_name": null,
+            "status": "published",
             "price_per_minute": "0.50", "currency": "USD", "platform_basis_points": 1_000,
             "partners": [{"name": "museum", "basis_points": 3_000}],
             "created_at": app.now(), "updated_at": app.now(),
         })
     );
     let path = format!("{COURSES}/{}", made.body["id"].as_str().unwrap());
-    assert_eq!(student.get(&path).await.is(200).body, made.body);
+    let mut details = made.body.clone();
+    details["video_count"] = json!(0);
+    details["duration_ms"] = json!(0);
+    details["progress"] = json!({"watched_ms": 0, "watch_percentage": 0, "videos": []});
+    assert_eq!(student.get(&path).await.is(200).body, details);
+    details["progress"] = Value::Null;
+    assert_eq!(app.get(&format!("/api/v1{path}")).await.is(200).body, details, "to anybody");
     start(&student, serde_json::from_value(made.body["id"].clone()).unwrap()).await;
     app.close().await;
 }
@@ -53,6 +61,12 @@ async fn what_does_not_fit_a_course_is_refused_by_name() {
         ("title", json!("a\nb")),
         ("title", json!("x".repeat(201))),
         ("title", json!(7)),
+        ("description", json!("x".repeat(10_001))),
+        ("description", json!("a\u{7}b")),
+        ("category_id", json!("Programming")),
+        ("category_id", json!("01890000-0000-7000-8000-000000000000")),
+        ("status", json!("deleted")),
+        ("status", json!("sold")),
         ("price_per_minute", json!("-0.01")),
         ("price_per_minute", json!("100000.000001")),
         ("price_per_minute", json!("0.0000001")),

@@ -1,0 +1,271 @@
+//! How long looking for a course takes among very many: a whole Murph, as `murph serve` runs it,
+//! and readers who ask again as soon as they are answered.
+//!
+//! On SQLite (a file), or on the PostgreSQL that `MURPH_TEST_DATABASE` names. Repeat with
+//!
+//! ```text
+//! cargo bench --bench catalogue
+//! scripts/with-postgres cargo bench --bench catalogue
+//! ```
+//!
+//! `MURPH_BENCH_COURSES` says how many courses (100 000), `MURPH_BENCH_READERS` how many readers
+//! (50), `MURPH_BENCH_SECONDS` how long each kind of question is asked (5).
+
+#![expect(
+    clippy::print_stdout,
+    clippy::float_arithmetic,
+    clippy::as_conversions,
+    clippy::cast_precision_loss,
+    reason = "a bench prints a table of rates"
+)]
+
+#[path = "../database/postgres.rs"]
+mod postgres;
+
+use std::{
+    io::{BufRead, BufReader},
+    process::{Child, Command, ExitCode, Stdio},
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use murph::{
+    clock::Clock,
+    config::{Config, DatabaseUrl, Sources},
+    db::{self, Db},
+    domain::{
+        course::{Course, Split},
+        user::{Role, User, UserStatus},
+    },
+    id::UserId,
+    money::Money,
+    time::Timestamp,
+};
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+/// Says that a process is the server.
+const ROLE: &str = "MURPH_BENCH_ROLE";
+
+/// Courses that are made in one transaction.
+const CHUNK: usize = 1_000;
+
+/// Courses of one teacher.
+const OF_TEACHER: usize = 50;
+
+/// Words of titles and descriptions; the first ones stand in very many.
+const WORDS: [&str; 24] = [
+    "course",
+    "learn",
+    "beginner",
+    "advanced",
+    "rust",
+    "python",
+    "music",
+    "piano",
+    "painting",
+    "statistics",
+    "marketing",
+    "spanish",
+    "history",
+    "chemistry",
+    "yoga",
+    "cooking",
+    "guitar",
+    "algebra",
+    "design",
+    "writing",
+    "photography",
+    "sailing",
+    "astronomy",
+    "origami",
+];
+
+fn main() -> ExitCode {
+    if std::env::var_os(ROLE).is_some() {
+        return murph::cli::main();
+    }
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime starts");
+    let courses = from_environment("MURPH_BENCH_COURSES", 100_000);
+    let readers = from_environment("MURPH_BENCH_READERS", 50);
+    let span = from_environment("MURPH_BENCH_SECONDS", 5);
+    let span = Duration::from_secs(u64::try_from(span).expect("a bench is not that long"));
+    let directory = tempfile::tempdir().expect("a directory");
+    let url = match std::env::var("MURPH_TEST_DATABASE") {
+        Ok(url) => runtime.block_on(postgres::fresh(&url)),
+        Err(_) => DatabaseUrl::Sqlite(directory.path().join("bench.db")),
+    };
+    let teacher = runtime.block_on(furnish(&url, courses));
+    let server = Server::start(&url, &directory.path().display().to_string());
+    println!("{courses} courses, {readers} readers at once\n");
+    println!("{:<34} {:>10} {:>9} {:>9} {:>9}", "", "answers/s", "p50", "p99", "max");
+    for (name, query) in [
+        ("the newest", String::new()),
+        ("the cheapest", "sort=price".into()),
+        ("in a range of prices", "min_price=0.30&max_price=0.40&sort=-price".into()),
+        ("of a teacher", format!("teacher_id={teacher}")),
+        ("a word of most courses", "search=course".into()),
+        ("a word of few courses", "search=origami".into()),
+        ("two words", "search=advanced+sailing".into()),
+        ("a word of none", "search=nowhere".into()),
+        ("a word, dear ones only", "search=learn&min_price=0.98".into()),
+    ] {
+        let target = format!("{}/api/v1/courses?{query}", server.address);
+        let mut took = runtime.block_on(ask(&target, readers, span));
+        took.sort_unstable();
+        let at = |percent: usize| took[(took.len() * percent / 100).min(took.len() - 1)];
+        let ms = |span: Duration| format!("{:.1} ms", span.as_secs_f64() * 1_000.0);
+        println!(
+            "{name:<34} {:>10.0} {:>9} {:>9} {:>9}",
+            took.len() as f64 / span.as_secs_f64(),
+            ms(at(50)),
+            ms(at(99)),
+            ms(at(100))
+        );
+    }
+    ExitCode::SUCCESS
+}
+
+fn from_environment(name: &str, otherwise: usize) -> usize {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
+}
+
+/// Asks with all readers, and says how long each answer took.
+async fn ask(url: &str, readers: usize, span: Duration) -> Vec<Duration> {
+    let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let url: Arc<str> = url.into();
+    let mut tasks = JoinSet::new();
+    let until = Instant::now() + span;
+    for _ in 0..readers {
+        let (client, url) = (client.clone(), Arc::clone(&url));
+        tasks.spawn(async move {
+            let mut took = Vec::new();
+            while Instant::now() < until {
+                let began = Instant::now();
+                let response = client.get(&*url).send().await.expect("Murph answers");
+                assert!(response.status().is_success(), "{response:?}");
+                response.bytes().await.expect("a whole answer");
+                took.push(began.elapsed());
+            }
+            took
+        });
+    }
+    tasks.join_all().await.concat()
+}
+
+/// Makes the courses; the id of one of the teachers.
+async fn furnish(url: &DatabaseUrl, courses: usize) -> UserId {
+    let config = Config::load(Sources::default()).expect("the defaults are valid");
+    let db = Db::connect(url, &config.database).await.expect("the database answers");
+    db::migrate::up(&db).await.expect("the schema is made");
+    let now = Clock::System.now();
+    let mut categories = db::courses::categories(&mut db.read().await.expect("it answers"))
+        .await
+        .expect("there are categories")
+        .into_iter()
+        .cycle();
+    let mut teacher = person(now);
+    for chunk in (0..courses).collect::<Vec<_>>().chunks(CHUNK) {
+        let mut tx = db.begin().await.expect("the database answers");
+        for nth in chunk {
+            if nth % OF_TEACHER == 0 {
+                teacher = person(now);
+                db::users::insert(&mut tx, &teacher, "none").await.expect("a teacher is made");
+            }
+            let micros = i64::try_from(nth % 100 + 1).expect("a price") * 10_000;
+            let price = (Money::from_micros(micros), "USD".parse().expect("a currency"));
+            let (title, description) = words(*nth);
+            let course = Course {
+                description,
+                category_id: categories.next().map(|category| category.id),
+                ..Course::offered(teacher.id, title, price, Split::default(), now)
+            };
+            db::courses::insert(&mut tx, &course).await.expect("a course is made");
+        }
+        tx.commit().await.expect("a commit");
+    }
+    if let Db::Postgres { pool, .. } = &db {
+        // As autovacuum does within a minute.
+        sqlx::query("ANALYZE").execute(pool).await.expect("tables are looked at");
+    }
+    db.close().await;
+    teacher.id
+}
+
+/// The n-th title and description: "course" is in each, a later word in ever fewer.
+fn words(nth: usize) -> (String, String) {
+    let mut random = u64::try_from(nth).expect("a number").wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mut word = || {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        // The lower of two: the first words are the common ones.
+        let of = |bits: u64| usize::try_from(bits % WORDS.len() as u64).expect("an index");
+        WORDS[of(random).min(of(random >> 32))]
+    };
+    let title = format!("{} {} {nth}", word(), word());
+    let mut description = String::from("a course");
+    for _ in 0..20 {
+        description.push(' ');
+        description.push_str(word());
+    }
+    (title, description)
+}
+
+fn person(now: Timestamp) -> User {
+    let id = UserId::new(now);
+    User {
+        id,
+        email: format!("{id}@example.org"),
+        name: "Somebody".into(),
+        role: Role::Teacher,
+        status: UserStatus::Active,
+        profile: json!({}),
+        created_at: now,
+        updated_at: now,
+    }
+}
+
+struct Server {
+    child: Child,
+    address: String,
+}
+
+impl Server {
+    fn start(url: &DatabaseUrl, data_dir: &str) -> Self {
+        let settings = [
+            ("SERVER__LISTEN", "127.0.0.1:0"),
+            ("SERVER__DATA_DIR", data_dir),
+            ("DATABASE__URL", &url.to_string()),
+            ("AUTH__SECRET", "a secret of this bench, long enough, 0123"),
+            ("LOG__FORMAT", "json"),
+            ("LOG__FILTER", "error,murph::cli=info"),
+        ];
+        let exe = std::env::current_exe().expect("this program is a file");
+        let mut child = Command::new(exe)
+            .arg("serve")
+            .env(ROLE, "murph")
+            .envs(settings.map(|(key, value)| (format!("MURPH__{key}"), value)))
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("a process starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("it is a pipe")).lines();
+        let address = loop {
+            let line = lines.next().expect("Murph listens before it ends").expect("it is text");
+            let line: Value = serde_json::from_str(&line).expect("it logs JSON");
+            if let Some(url) = line["url"].as_str() {
+                break url.to_owned();
+            }
+        };
+        thread::spawn(move || lines.map_while(Result::ok).for_each(|line| println!("{line}")));
+        Self { child, address }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}

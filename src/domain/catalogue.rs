@@ -1,0 +1,101 @@
+//! Looking for courses: by words, by what they are about and cost, one page after the other.
+
+use crate::{
+    domain::course::CourseStatus,
+    id::{CategoryId, CourseId, UserId},
+    money::{Currency, Money},
+};
+
+/// The most words of a search that count, and the most letters of one.
+const WORDS_MAX: usize = 8;
+const WORD_MAX: usize = 40;
+
+super::word_enum! {
+    /// What comes first.
+    Sort {
+        Newest = "newest",
+        Cheapest = "price",
+        Dearest = "-price",
+    }
+}
+
+/// Where to look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shelf {
+    /// All that is on offer.
+    All,
+    Category(CategoryId),
+    Teacher(UserId),
+    /// Whatever somebody has made, whether on offer or not.
+    Own(UserId),
+}
+
+/// What must hold of a course.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Filter {
+    pub shelf: Shelf,
+    pub category_id: Option<CategoryId>,
+    pub status: Option<CourseStatus>,
+    /// Prices are compared in one currency.
+    pub currency: Option<Currency>,
+    pub min_price: Option<Money>,
+    pub max_price: Option<Money>,
+}
+
+/// The last course of a page: the next one begins behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub id: CourseId,
+    pub price_per_minute: Money,
+}
+
+/// What somebody looks for, in words: a course has to have all of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Words(Vec<String>);
+
+impl Words {
+    /// The words of a text: letters and digits, whatever stands between them.
+    #[must_use]
+    pub fn of(text: &str) -> Self {
+        let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+        let shortened = |word: &str| word.chars().take(WORD_MAX).collect::<String>();
+        Self(words.take(WORDS_MAX).map(|word| shortened(word).to_lowercase()).collect())
+    }
+
+    #[must_use]
+    pub fn as_slice(&self) -> &[String] {
+        &self.0
+    }
+}
+
+super::word_enum! {
+    /// Where the words of a search were found. Courses that have all of them in the title come
+    /// first.
+    Tier {
+        Title = "title",
+        /// In title and description together.
+        Text = "text",
+        /// Only as the beginnings of longer ones.
+        Begins = "begins",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_letters_and_digits() {
+        for (text, words) in [
+            ("Rust for the Web", &["rust", "for", "the", "web"][..]),
+            ("  C++ & C#  ", &["c", "c"]),
+            ("\"title\": NOT (x*) OR 'drop'; --", &["title", "not", "x", "or", "drop"]),
+            ("Économie 101", &["économie", "101"]),
+            ("!?", &[]),
+            ("a b c d e f g h i j", &["a", "b", "c", "d", "e", "f", "g", "h"]),
+        ] {
+            assert_eq!(Words::of(text).as_slice(), words, "{text}");
+        }
+        assert_eq!(Words::of(&"x".repeat(99)).as_slice(), ["x".repeat(WORD_MAX)]);
+    }
+}

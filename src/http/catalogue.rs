@@ -1,0 +1,151 @@
+//! `GET /api/v1/courses` and `/categories`: finding what to watch.
+
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+
+use super::courses::CourseView;
+use crate::{
+    app::App,
+    db::{self, catalogue::Listed},
+    domain::{
+        catalogue::{Filter, Place, Shelf, Sort, Tier, Words},
+        course::{Category, CourseStatus, Price},
+        user::Role,
+    },
+    error::{Error, Result},
+    http::{
+        extract::{Caller, Json, Query},
+        page::{self, Page},
+    },
+    id::{CategoryId, UserId},
+    money::{Currency, Money},
+    service::{
+        courses::{self, Found},
+        payments::currency_or_default,
+    },
+};
+
+impl From<(Tier, Listed)> for CourseView {
+    fn from((_, listed): (Tier, Listed)) -> Self {
+        listed.into()
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CoursesQuery {
+    /// Words of the title or the description, or how they begin.
+    search: Option<String>,
+    category_id: Option<CategoryId>,
+    teacher_id: Option<UserId>,
+    /// Whatever is not on offer is only for its teacher.
+    status: Option<CourseStatus>,
+    currency: Option<Currency>,
+    min_price: Option<String>,
+    max_price: Option<String>,
+    sort: Option<Sort>,
+    limit: Option<u32>,
+    cursor: Option<String>,
+}
+
+/// Look for courses. What is found by words comes in the order of how well it fits.
+pub(super) async fn list(
+    State(app): State<App>,
+    caller: Option<Caller>,
+    Query(query): Query<CoursesQuery>,
+) -> Result<Json<Page<CourseView>>> {
+    let limit = page::limit(query.limit)?;
+    let cursor = query.cursor.as_deref().map(page::read_cursor).transpose()?;
+    let has_range = query.min_price.is_some() || query.max_price.is_some();
+    let sort = query.sort.unwrap_or(if has_range { Sort::Cheapest } else { Sort::Newest });
+    let is_by_price = has_range || sort != Sort::Newest;
+    let filter = Filter {
+        shelf: shelf(&query, caller.as_ref())?,
+        category_id: query.category_id,
+        status: query.status,
+        currency: match query.currency {
+            None if !is_by_price => None,
+            // Prices can be compared in one currency only.
+            currency => Some(currency_or_default(&app, currency)?),
+        },
+        min_price: price("min_price", query.min_price.as_deref())?,
+        max_price: price("max_price", query.max_price.as_deref())?,
+    };
+    let mut tx = app.db.read().await?;
+    if let Some(text) = &query.search {
+        if query.sort.is_some() {
+            return Err(Error::invalid("sort", "a search has its own order"));
+        }
+        let at = Found::read(cursor.as_deref())?;
+        let found = courses::search(&mut tx, &Words::of(text), &filter, at, limit + 1).await?;
+        return Ok(Json(Page::new(found, limit, |(tier, listed)| {
+            Found { tier: *tier, after: Some(listed.course.id) }.to_string()
+        })));
+    }
+    let after = cursor.as_deref().map(read_place).transpose()?;
+    let more = i64::try_from(limit + 1).expect("a page is small");
+    let found = db::catalogue::list(&mut tx, &filter, (sort, after), more).await?;
+    Ok(Json(Page::new(found, limit, |Listed { course, .. }| {
+        format!("{} {}", course.id, course.price_per_minute.micros())
+    })))
+}
+
+/// Where to look: what is not on offer is on its teacher's own shelf.
+fn shelf(query: &CoursesQuery, caller: Option<&Caller>) -> Result<Shelf> {
+    let is_offer = query.status.is_none_or(|status| status == CourseStatus::Published);
+    if !is_offer {
+        let teacher = caller.filter(|caller| caller.user.role == Role::Teacher);
+        let teacher = teacher.ok_or(Error::Forbidden("only teachers see what is not on offer"))?;
+        let is_own = query.teacher_id.is_none_or(|id| id == teacher.user.id);
+        return if is_own {
+            Ok(Shelf::Own(teacher.user.id))
+        } else {
+            Err(Error::Forbidden("only its teacher sees what is not on offer"))
+        };
+    }
+    Ok(match (query.teacher_id, query.category_id) {
+        (Some(teacher), _) => Shelf::Teacher(teacher),
+        (None, Some(category)) => Shelf::Category(category),
+        (None, None) => Shelf::All,
+    })
+}
+
+fn price(param: &'static str, text: Option<&str>) -> Result<Option<Money>> {
+    let price: Option<Price> = text
+        .map(str::parse)
+        .transpose()
+        .map_err(|problem: String| Error::invalid(param, problem))?;
+    Ok(price.map(Price::money))
+}
+
+fn read_place(cursor: &str) -> Result<Place> {
+    let place = || {
+        let (id, micros) = cursor.split_once(' ')?;
+        let price_per_minute = Money::from_micros(micros.parse().ok()?);
+        Some(Place { id: id.parse().ok()?, price_per_minute })
+    };
+    place().ok_or_else(page::not_a_cursor)
+}
+
+/// What students choose among.
+pub(super) async fn categories(
+    State(app): State<App>,
+    _: Option<Caller>,
+) -> Result<Json<Page<CategoryView>>> {
+    let categories = db::courses::categories(&mut app.db.read().await?).await?;
+    let all = categories.len();
+    Ok(Json(Page::new(categories, all, |category| category.id.to_string())))
+}
+
+#[derive(Serialize)]
+pub(super) struct CategoryView {
+    id: CategoryId,
+    name: String,
+    description: String,
+}
+
+impl From<Category> for CategoryView {
+    fn from(Category { id, name, description }: Category) -> Self {
+        Self { id, name, description }
+    }
+}

@@ -1,0 +1,340 @@
+//! Looking for courses, changing them, and who sees which.
+
+use std::collections::BTreeSet;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::harness::{Person, Reply, TestApp};
+
+const COURSES: &str = "/courses";
+
+/// A course, a moment later than the last one.
+async fn make(app: &TestApp, teacher: &Person, title: &str, more: Value) -> String {
+    app.app.clock.advance(std::time::Duration::from_millis(1));
+    let mut body = json!({"title": title, "price_per_minute": "0.50"});
+    body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    let made = teacher.post(COURSES, body).await.is(201);
+    made.body["id"].as_str().unwrap().to_owned()
+}
+
+/// What somebody without a token is told.
+async fn look(app: &TestApp, query: &str) -> Reply {
+    app.get(&format!("/api/v1{COURSES}?{query}")).await
+}
+
+fn titles(page: &Reply) -> Vec<&str> {
+    page.body["data"].as_array().unwrap().iter().map(|c| c["title"].as_str().unwrap()).collect()
+}
+
+/// All titles of a list, read in pages of `limit`.
+async fn all_titles(app: &TestApp, query: &str, limit: usize) -> Vec<String> {
+    let mut all = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let page = look(app, &format!("{query}&limit={limit}{cursor}")).await.is(200);
+        let found = titles(&page);
+        assert!(found.len() <= limit);
+        all.extend(found.into_iter().map(str::to_owned));
+        assert_eq!(page.body["has_more"], !page.body["next_cursor"].is_null());
+        match page.body["next_cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => return all,
+        }
+    }
+}
+
+async fn category(app: &TestApp, name: &str) -> String {
+    let all = app.get("/api/v1/categories").await.is(200).body;
+    let of_name = |category: &&Value| category["name"] == name;
+    let found = all["data"].as_array().unwrap().iter().find(of_name).unwrap()["id"].clone();
+    found.as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_list_is_in_its_order_whatever_the_size_of_its_pages() {
+    let app = TestApp::start().await;
+    let (ada, bob) = (app.teacher().await, app.teacher().await);
+    let music = category(&app, "Music").await;
+    for (nth, price) in ["3", "1", "2", "1", "2", "3", "1"].into_iter().enumerate() {
+        let teacher = if nth % 2 == 0 { &ada } else { &bob };
+        let category = if nth % 3 == 0 { json!(music) } else { Value::Null };
+        let more = json!({"price_per_minute": price, "category_id": category});
+        make(&app, teacher, &nth.to_string(), more).await;
+    }
+    make(&app, &ada, "elsewhere", json!({"price_per_minute": "2", "currency": "KES"})).await;
+    for limit in [1, 2, 3, 100] {
+        let all = async |query: &str| all_titles(&app, query, limit).await.join(" ");
+        assert_eq!(all("").await, "elsewhere 6 5 4 3 2 1 0");
+        assert_eq!(all("sort=newest&currency=USD").await, "6 5 4 3 2 1 0");
+        assert_eq!(all("sort=price").await, "1 3 6 2 4 0 5");
+        assert_eq!(all("sort=-price").await, "5 0 4 2 6 3 1");
+        assert_eq!(all("sort=price&currency=KES").await, "elsewhere");
+        assert_eq!(all("min_price=1.5&max_price=2").await, "2 4");
+        assert_eq!(all("min_price=2&max_price=2&sort=newest").await, "4 2");
+        assert_eq!(all("max_price=2&sort=-price").await, "4 2 6 3 1");
+        assert_eq!(all("min_price=3.01").await, "");
+        assert_eq!(all("min_price=3&max_price=1").await, "");
+        assert_eq!(all(&format!("category_id={music}")).await, "6 3 0");
+        assert_eq!(all(&format!("category_id={music}&sort=-price")).await, "0 6 3");
+        assert_eq!(all(&format!("teacher_id={}", bob.id)).await, "5 3 1");
+        let both = format!("teacher_id={}&category_id={music}", bob.id);
+        assert_eq!(all(&both).await, "3");
+    }
+    app.close().await;
+}
+
+#[tokio::test]
+async fn a_search_finds_all_words_those_of_the_title_first() {
+    let app = TestApp::start().await;
+    let teacher = app.teacher().await;
+    let music = category(&app, "Music").await;
+    for (title, description) in [
+        ("Rust for the web", "servers"),
+        ("Web pages", "also with Rust"),
+        ("Économie", "l'été, à Paris: rusty things"),
+        ("Cooking", "nothing of that"),
+        ("Advanced Rust", "the web is far"),
+    ] {
+        make(&app, &teacher, title, json!({"description": description})).await;
+    }
+    make(&app, &teacher, "Rust on stage", json!({"category_id": music, "price_per_minute": "9"}))
+        .await;
+    make(&app, &teacher, "Rust in private", json!({"status": "draft"})).await;
+    for limit in [1, 2, 100] {
+        let all = async |query: &str| all_titles(&app, query, limit).await.join("; ");
+        let rust = "Rust on stage; Advanced Rust; Rust for the web; Web pages";
+        assert_eq!(all("search=rust").await, rust);
+        assert_eq!(all("search=RUST").await, rust);
+        // Nothing has the word itself.
+        let begins = "Rust on stage; Advanced Rust; Économie; Web pages; Rust for the web";
+        assert_eq!(all("search=rus").await, begins);
+        assert_eq!(all("search=th").await, "Advanced Rust; Cooking; Économie; Rust for the web");
+        assert_eq!(all("search=web+rust").await, "Rust for the web; Advanced Rust; Web pages");
+        assert_eq!(all("search=%C3%A9t%C3%A9").await, "Économie");
+        assert_eq!(all("search=rust&max_price=1").await, rust.replace("Rust on stage; ", ""));
+        assert_eq!(all(&format!("search=rust&category_id={music}")).await, "Rust on stage");
+        assert_eq!(all(&format!("search=rust&teacher_id={}", teacher.id)).await, rust);
+        for nothing in ["rustc", "ust", "", "+", "!%3F", "rust+cooking"] {
+            assert_eq!(all(&format!("search={nothing}")).await, "", "{nothing}");
+        }
+    }
+    app.close().await;
+}
+
+#[tokio::test]
+async fn what_is_searched_for_is_never_a_program() {
+    let app = TestApp::start().await;
+    let teacher = app.teacher().await;
+    make(&app, &teacher, "not or and near", json!({})).await;
+    for text in [
+        "\"",
+        "'",
+        "\\",
+        "*",
+        "(",
+        ")",
+        "a*",
+        "title:",
+        "-",
+        "^",
+        "&",
+        "|",
+        "!",
+        "<->",
+        ":*",
+        "%",
+        "NEAR(a b)",
+        "a AND",
+        "OR",
+        "NOT",
+        "' OR 1=1 --",
+        "\"a\" \"b",
+        "\u{1f980}",
+        "x:A",
+        "\t",
+    ] {
+        let query = percent_encoded(text);
+        look(&app, &format!("search={query}")).await.is(200);
+    }
+    let page = look(&app, "search=NOT+or+AND").await.is(200);
+    assert_eq!(titles(&page), ["not or and near"]);
+    let long = "word+".repeat(1_000);
+    look(&app, &format!("search={long}")).await.is(200);
+    app.close().await;
+}
+
+fn percent_encoded(text: &str) -> String {
+    text.bytes().fold(String::new(), |all, byte| format!("{all}%{byte:02x}"))
+}
+
+#[tokio::test]
+async fn a_query_that_does_not_fit_is_refused_by_name() {
+    let app = TestApp::start().await;
+    make(&app, &app.teacher().await, "a", json!({})).await;
+    for (query, param) in [
+        ("limit=0", "limit"),
+        ("limit=101", "limit"),
+        ("cursor=x", "cursor"),
+        ("cursor=AAAA", "cursor"),
+        ("search=a&cursor=dGl0bGU", "cursor"),
+        ("sort=rating", "sort"),
+        ("search=a&sort=price", "sort"),
+        ("currency=XYZ&sort=price", "currency"),
+        ("min_price=-1", "min_price"),
+        ("max_price=0.0000001", "max_price"),
+        ("status=gone", "status"),
+        ("category_id=Music", "category_id"),
+        ("page=2", "page"),
+    ] {
+        let reply = look(&app, query).await;
+        reply.refused(422, "invalid");
+        assert_eq!(reply.body["param"], param, "{query}: {reply:?}");
+    }
+    app.close().await;
+}
+
+#[tokio::test]
+async fn what_is_not_on_offer_is_its_teachers_alone() {
+    let app = TestApp::start().await;
+    let (teacher, other) = (app.teacher().await, app.teacher().await);
+    let (student, admin) = (app.student_with("30.00").await, app.admin().await);
+    let mut hidden = Vec::new();
+    for status in ["draft", "archived"] {
+        let id = make(&app, &teacher, status, json!({"status": status})).await;
+        let path = format!("{COURSES}/{id}");
+        for path in [path.clone(), format!("{path}/videos")] {
+            for person in [&other, &student] {
+                person.get(&path).await.refused(404, "not_found");
+            }
+            app.get(&format!("/api/v1{path}")).await.refused(404, "not_found");
+            for person in [&teacher, &admin] {
+                person.get(&path).await.is(200);
+            }
+        }
+        let start = json!({"course_id": id});
+        student.post("/sessions/start", start).await.refused(404, "not_found");
+        other.put(&path, json!({"title": "mine"})).await.refused(404, "not_found");
+        let own = teacher.get(&format!("{COURSES}?status={status}")).await.is(200);
+        assert_eq!(titles(&own), [status]);
+        let own =
+            teacher.get(&format!("{COURSES}?status={status}&teacher_id={}", teacher.id)).await;
+        assert_eq!(titles(&own.is(200)), [status]);
+        let foreign = format!("{COURSES}?status={status}&teacher_id={}", teacher.id);
+        for (person, path) in [(&other, &foreign), (&student, &foreign)] {
+            person.get(path).await.refused(403, "forbidden");
+        }
+        look(&app, &format!("status={status}")).await.refused(403, "forbidden");
+        hidden.push(path);
+    }
+    let nobodys = other.get(&format!("{COURSES}?status=draft")).await.is(200);
+    assert_eq!(titles(&nobodys), [""; 0]);
+    assert_eq!(titles(&look(&app, "").await), [""; 0]);
+    for path in &hidden {
+        teacher.put(path, json!({"status": "published"})).await.is(200);
+    }
+    let shown: Vec<String> = titles(&look(&app, "").await).into_iter().map(str::to_owned).collect();
+    assert_eq!(BTreeSet::from_iter(shown), ["archived".into(), "draft".into()].into());
+    app.close().await;
+}
+
+#[tokio::test]
+async fn a_change_is_seen_and_touches_no_session() {
+    let app = TestApp::start().await;
+    let (teacher, other) = (app.teacher().await, app.teacher().await);
+    let student = app.student_with("50.00").await;
+    let id = make(&app, &teacher, "Rust", json!({"description": "of old"})).await;
+    let path = format!("{COURSES}/{id}");
+    let session = student.post("/sessions/start", json!({"course_id": id})).await.is(201);
+    let music = category(&app, "Music").await;
+    app.app.clock.advance(std::time::Duration::from_secs(1));
+
+    let change = json!({
+        "title": " Iron ", "description": "of new", "category_id": music, "currency": "KES",
+        "price_per_minute": "7", "partners": [{"name": "museum", "basis_points": 100}],
+    });
+    let changed = teacher.put(&path, change.clone()).await.is(200).body;
+    for (field, value) in [("title", json!("Iron")), ("category_name", json!("Music"))] {
+        assert_eq!(changed[field], value);
+    }
+    assert_eq!(changed["price_per_minute"], "7.00");
+    assert_eq!(changed["updated_at"], json!(app.now()));
+    assert_ne!(changed["created_at"], changed["updated_at"]);
+    assert_eq!(titles(&look(&app, "search=iron").await), ["Iron"]);
+    assert_eq!(titles(&look(&app, "search=old").await), [""; 0], "forgotten");
+
+    let alone = teacher.put(&path, json!({"category_id": null})).await.is(200).body;
+    assert_eq!((&alone["category_id"], &alone["title"]), (&Value::Null, &json!("Iron")));
+    let session_path = format!("/sessions/{}", session.body["session"]["id"].as_str().unwrap());
+    let seen = student.get(&session_path).await.is(200).body;
+    assert_eq!(seen["price_per_minute"], "0.50", "as agreed");
+
+    other.put(&path, json!({"title": "mine"})).await.refused(403, "forbidden");
+    other.send(Method::DELETE, &path, None, &[]).await.refused(403, "forbidden");
+    student.put(&path, json!({"title": "mine"})).await.refused(403, "forbidden");
+    for (change, param) in [
+        (json!({"title": ""}), "title"),
+        (json!({"status": "deleted"}), "status"),
+        (json!({"price_per_minute": "-1"}), "price_per_minute"),
+        (json!({"partners": [{"name": "a", "basis_points": 9_001}]}), "partners"),
+        (json!({"category_id": id}), "category_id"),
+        (json!({"teacher_id": other.id}), "teacher_id"),
+    ] {
+        let reply = teacher.put(&path, change).await;
+        reply.refused(422, "invalid");
+        assert_eq!(reply.body["param"], param, "{reply:?}");
+    }
+    assert_eq!(teacher.get(&path).await.is(200).body["title"], "Iron", "nothing changed");
+    app.close().await;
+}
+
+#[tokio::test]
+async fn a_deleted_course_is_gone_and_its_history_stays() {
+    let app = TestApp::start().await;
+    let (teacher, student, admin) =
+        (app.teacher().await, app.student_with("50.00").await, app.admin().await);
+    let id = make(&app, &teacher, "Rust", json!({})).await;
+    let path = format!("{COURSES}/{id}");
+    let session = student.post("/sessions/start", json!({"course_id": id})).await.is(201);
+    let session = format!("/sessions/{}", session.body["session"]["id"].as_str().unwrap());
+    student.send(Method::DELETE, &path, None, &[]).await.refused(403, "forbidden");
+    teacher.send(Method::DELETE, &path, None, &[]).await.is(204);
+    for person in [&teacher, &student, &admin] {
+        person.get(&path).await.refused(404, "not_found");
+    }
+    teacher.send(Method::DELETE, &path, None, &[]).await.refused(404, "not_found");
+    teacher.put(&path, json!({"status": "published"})).await.refused(404, "not_found");
+    let video = json!({"title": "a", "duration_ms": 1});
+    teacher.post(&format!("{path}/videos"), video).await.refused(404, "not_found");
+    assert_eq!(titles(&look(&app, "search=rust").await), [""; 0]);
+    // Who watches goes on, and has its receipt.
+    student.get(&session).await.is(200);
+    student.post(&format!("{session}/end"), json!({})).await.is(200);
+    student.get(&format!("{session}/receipt")).await.is(200);
+
+    let other = make(&app, &teacher, "Another", json!({})).await;
+    admin.send(Method::DELETE, &format!("{COURSES}/{other}"), None, &[]).await.is(204);
+    app.close().await;
+}
+
+#[tokio::test]
+async fn what_is_known_already_is_not_sent_again() {
+    let app = TestApp::start().await;
+    let teacher = app.teacher().await;
+    let id = make(&app, &teacher, "Rust", json!({})).await;
+    let path = format!("{COURSES}/{id}");
+    let first = teacher.get(&path).await.is(200);
+    let tag = first.headers["etag"].to_str().unwrap().to_owned();
+    let again = [("if-none-match", tag.as_str())];
+    let known = teacher.send(Method::GET, &path, None, &again).await.is(304);
+    assert_eq!((known.text.as_str(), known.headers["etag"].to_str().unwrap()), ("", tag.as_str()));
+    teacher.put(&path, json!({"title": "Iron"})).await.is(200);
+    let new = teacher.send(Method::GET, &path, None, &again).await.is(200);
+    assert_ne!(new.headers["etag"].to_str().unwrap(), tag);
+    // What one may not see any more is not "not modified".
+    let tag = new.headers["etag"].to_str().unwrap().to_owned();
+    teacher.send(Method::DELETE, &path, None, &[]).await.is(204);
+    let gone = teacher.send(Method::GET, &path, None, &[("if-none-match", &tag)]).await;
+    gone.refused(404, "not_found");
+    app.close().await;
+}
