@@ -158,7 +158,7 @@ pub struct Found {
 }
 
 impl Found {
-    /// What [`Found::to_string`] wrote; nothing: the beginning.
+    /// What was written by `Display`; nothing: the beginning.
     pub fn read(cursor: Option<&str>) -> Result<Self> {
         let Some(cursor) = cursor else { return Ok(Self { tier: Tier::Title, after: None }) };
         let found = || {
