@@ -17,6 +17,9 @@ use crate::{
     money::Money,
 };
 
+/// With fewer courses than these, a search is for rare words.
+const RARE: i64 = 500;
+
 /// A course, with the names of what it refers to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
@@ -190,7 +193,13 @@ pub async fn search(
         Conn::Postgres(conn) => {
             // One plan does not fit a word of all courses and one of few, so these are planned for
             // what is looked for: ids, numbers, and words, which are letters and digits.
-            let find = postgres_search(words, filter, (tier, after), limit);
+            let has_words = has_postgres_words(words, tier);
+            let count = format!(
+                "SELECT COUNT(*) FROM (SELECT 1 FROM courses c WHERE {has_words} LIMIT {RARE}) found"
+            );
+            let count = sqlx::query_scalar(AssertSqlSafe(count)).persistent(false);
+            let found: i64 = count.fetch_one(&mut *conn).await?;
+            let find = postgres_search(&has_words, found < RARE, (filter, after), limit);
             let search = sqlx::query_as(AssertSqlSafe(find)).persistent(false);
             search.fetch_all(conn).await?
         }
@@ -198,20 +207,26 @@ pub async fn search(
     Ok(rows.into_iter().map(Listed::from).collect())
 }
 
-fn postgres_search(
-    words: &Words,
-    filter: &Filter,
-    (tier, after): (Tier, Option<CourseId>),
-    limit: i64,
-) -> String {
+/// The condition that a course has the words.
+fn has_postgres_words(words: &Words, tier: Tier) -> String {
     let query = format!("to_tsquery('simple', '{}')", postgres_words(words, tier));
-    let has_words = match tier {
+    match tier {
         Tier::Title => format!("c.title_words @@ {query}"),
         Tier::Text => format!("c.words @@ {query} AND NOT c.title_words @@ {query}"),
         Tier::Begins => format!("c.words @@ {query}"),
-    };
+    }
+}
+
+/// Rare words are found by their index and then sorted: `OFFSET 0` has the planner do so, who would
+/// rather walk all courses in their order until the page is full. For common ones that is right.
+fn postgres_search(
+    has_words: &str,
+    is_rare: bool,
+    (filter, after): (&Filter, Option<CourseId>),
+    limit: i64,
+) -> String {
     let conditions = [
-        Some(has_words),
+        Some(has_words.to_owned()),
         after.map(|id| format!("c.id < '{id}'")),
         category(filter).map(|id| format!("c.category_id = '{id}'")),
         teacher(filter).map(|id| format!("c.teacher_id = '{id}'")),
@@ -224,8 +239,7 @@ fn postgres_search(
         holds.push_str(" AND ");
         holds.push_str(&condition);
     }
-    // Of beginnings the planner knows nothing: `OFFSET 0` has it find them all before it sorts.
-    let page = if tier == Tier::Begins {
+    let page = if is_rare {
         listed!(
             " FROM (SELECT * FROM courses c WHERE FOUND OFFSET 0) c ORDER BY c.id DESC LIMIT MOST";
             "c.id DESC"
