@@ -3,7 +3,7 @@
 use sqlx::FromRow;
 
 use crate::{
-    db::{Conn, Tx},
+    db::Tx,
     domain::video::Video,
     error::Result,
     id::{CourseId, VideoId},
@@ -61,15 +61,9 @@ pub async fn insert(tx: &mut Tx, video: &Video) -> Result<()> {
     Ok(())
 }
 
-/// The position behind the last video of `course`, and nobody else's until the transaction ends.
+/// The position behind the last video of `course`: nobody else's until the transaction ends, if the
+/// course is locked in it.
 pub async fn next_position(tx: &mut Tx, course: CourseId) -> Result<u32> {
-    // On SQLite the transaction is the lock.
-    if let Conn::Postgres(conn) = tx.conn() {
-        sqlx::query("SELECT id FROM courses WHERE id = $1 FOR NO KEY UPDATE")
-            .bind(course)
-            .execute(conn)
-            .await?;
-    }
     let next: i64 = on!(tx, conn => sqlx::query_scalar(
         "SELECT COALESCE(MAX(position) + 1, 0) FROM videos WHERE course_id = $1",
     )

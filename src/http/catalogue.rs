@@ -76,6 +76,9 @@ pub(super) async fn list(
         if query.sort.is_some() {
             return Err(Error::invalid("sort", "a search has its own order"));
         }
+        if matches!(filter.shelf, Shelf::Own(_)) {
+            return Err(Error::invalid("status", "a search is among what is on offer"));
+        }
         let at = Found::read(cursor.as_deref())?;
         let found = courses::search(&mut tx, &Words::of(text), &filter, at, limit + 1).await?;
         return Ok(Json(Page::new(found, limit, |(tier, listed)| {

@@ -72,11 +72,7 @@ pub async fn update(
 ) -> Result<Course> {
     let mut tx = app.db.begin().await?;
     let course = own(&mut tx, teacher, id).await?;
-    let partners = match change.partners {
-        // The platform's part may have changed since, too.
-        Some(partners) => partners,
-        None => course.split.partners,
-    };
+    let partners = change.partners.unwrap_or(course.split.partners);
     let course = Course {
         title: change.title.unwrap_or(course.title),
         description: change.description.unwrap_or(course.description),

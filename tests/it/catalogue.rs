@@ -220,6 +220,9 @@ async fn what_is_not_on_offer_is_its_teachers_alone() {
         let own =
             teacher.get(&format!("{COURSES}?status={status}&teacher_id={}", teacher.id)).await;
         assert_eq!(titles(&own.is(200)), [status]);
+        let drafts = teacher.get(&format!("{COURSES}?status={status}&search={status}")).await;
+        drafts.refused(422, "invalid");
+        assert_eq!(drafts.body["param"], "status");
         let foreign = format!("{COURSES}?status={status}&teacher_id={}", teacher.id);
         for (person, path) in [(&other, &foreign), (&student, &foreign)] {
             person.get(path).await.refused(403, "forbidden");
