@@ -19,10 +19,11 @@ mod ground;
 #[path = "live/machine.rs"]
 #[expect(dead_code, reason = "the live bench asks for more")]
 mod machine;
+#[path = "server/serving.rs"]
+mod serving;
 
 use std::{
-    io::{BufRead, BufReader},
-    process::{Child, Command, ExitCode, Stdio},
+    process::ExitCode,
     thread,
     time::{Duration, Instant},
 };
@@ -37,11 +38,8 @@ use murph::{
     },
     time::whole_ms,
 };
-use serde_json::Value;
+use serving::Serving;
 use tokio::task::JoinSet;
-
-/// Says that a process is the server.
-const ROLE: &str = "MURPH_BENCH_ROLE";
 
 /// Sessions that are being started at the same time.
 const AT_ONCE: usize = 2_000;
@@ -53,7 +51,7 @@ const ROUNDS: u32 = 4;
 const TICK: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
-    if std::env::var_os(ROLE).is_some() {
+    if std::env::var_os(serving::ROLE).is_some() {
         return murph::cli::main();
     }
     let sessions = std::env::var("MURPH_BENCH_SESSIONS").ok().and_then(|text| text.parse().ok());
@@ -149,55 +147,32 @@ async fn forget_nodes(ground: &Ground) {
 }
 
 struct Server {
-    child: Child,
-    address: String,
+    serving: Serving,
     /// From the start of the process to its first answer.
     took: Duration,
 }
 
 impl Server {
     fn start(ground: &Ground) -> Self {
-        let directory = std::env::temp_dir();
-        let settings = [
-            ("SERVER__LISTEN", "127.0.0.1:0".to_owned()),
-            ("SERVER__DATA_DIR", directory.display().to_string()),
+        let began = Instant::now();
+        let serving = Serving::start(&[
+            ("SERVER__DATA_DIR", std::env::temp_dir().display().to_string()),
             ("DATABASE__URL", ground.url.to_string()),
             ("AUTH__SECRET", "a secret of this bench, long enough, 0123".to_owned()),
             // Nobody comes back while this is measured, and nobody is settled for it.
             ("METERING__RECONNECT_GRACE_MS", "600000".to_owned()),
-            ("LOG__FORMAT", "json".to_owned()),
-            ("LOG__FILTER", "warn,murph::cli=info".to_owned()),
-        ];
-        let exe = std::env::current_exe().expect("this program is a file");
-        let began = Instant::now();
-        let mut child = Command::new(exe)
-            .arg("serve")
-            .env(ROLE, "murph")
-            .envs(settings.map(|(key, value)| (format!("MURPH__{key}"), value)))
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("a process starts");
-        let mut lines = BufReader::new(child.stdout.take().expect("it is a pipe")).lines();
-        let address = loop {
-            let line = lines.next().expect("Murph listens before it ends").expect("it is text");
-            let line: Value = serde_json::from_str(&line).expect("it logs JSON");
-            if let Some(url) = line["url"].as_str() {
-                break url.to_owned();
-            }
-        };
-        get(&format!("{address}/livez"));
-        let took = began.elapsed();
-        thread::spawn(move || lines.map_while(Result::ok).for_each(|line| println!("{line}")));
-        Self { child, address, took }
+        ]);
+        get(&format!("{}/livez", serving.url));
+        Self { serving, took: began.elapsed() }
     }
 
     fn id(&self) -> u32 {
-        self.child.id()
+        self.serving.child.id()
     }
 
     /// Seconds that were spent on writing checkpoints so far.
     fn checkpoints(&self) -> f64 {
-        let page = get(&format!("{}/metrics", self.address));
+        let page = get(&format!("{}/metrics", self.serving.url));
         let line = page.lines().find(|line| line.starts_with("murph_checkpoint_seconds_sum"));
         let (_, sum) = line.expect("it is measured").rsplit_once(' ').expect("a value");
         sum.parse().expect("a number")
@@ -210,12 +185,4 @@ fn get(url: &str) -> String {
         let client = reqwest::Client::builder().no_proxy().build().expect("a client");
         client.get(url).send().await.expect("Murph answers").text().await.expect("text")
     })
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // In the middle of whatever it does.
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
 }

@@ -21,12 +21,12 @@
 
 #[path = "../database/postgres.rs"]
 mod postgres;
+#[path = "../server/serving.rs"]
+mod serving;
 
 use std::{
-    io::{BufRead, BufReader},
-    process::{Child, Command, ExitCode, Stdio},
+    process::ExitCode,
     sync::Arc,
-    thread,
     time::{Duration, Instant},
 };
 
@@ -42,11 +42,9 @@ use murph::{
     money::Money,
     time::Timestamp,
 };
-use serde_json::{Value, json};
+use serde_json::json;
+use serving::Serving;
 use tokio::task::JoinSet;
-
-/// Says that a process is the server.
-const ROLE: &str = "MURPH_BENCH_ROLE";
 
 /// Courses that are made in one transaction.
 const CHUNK: usize = 1_000;
@@ -83,7 +81,7 @@ const WORDS: [&str; 24] = [
 ];
 
 fn main() -> ExitCode {
-    if std::env::var_os(ROLE).is_some() {
+    if std::env::var_os(serving::ROLE).is_some() {
         return murph::cli::main();
     }
     let runtime = tokio::runtime::Runtime::new().expect("a runtime starts");
@@ -97,7 +95,11 @@ fn main() -> ExitCode {
         Err(_) => DatabaseUrl::Sqlite(directory.path().join("bench.db")),
     };
     let teacher = runtime.block_on(furnish(&url, courses));
-    let server = Server::start(&url, &directory.path().display().to_string());
+    let server = Serving::start(&[
+        ("SERVER__DATA_DIR", directory.path().display().to_string()),
+        ("DATABASE__URL", url.to_string()),
+        ("AUTH__SECRET", "a secret of this bench, long enough, 0123".to_owned()),
+    ]);
     println!("{courses} courses, {readers} readers at once\n");
     println!("{:<34} {:>10} {:>9} {:>9} {:>9}", "", "answers/s", "p50", "p99", "max");
     for (name, query) in [
@@ -111,7 +113,7 @@ fn main() -> ExitCode {
         ("a word of none", "search=nowhere".into()),
         ("a word, dear ones only", "search=learn&min_price=0.98".into()),
     ] {
-        let target = format!("{}/api/v1/courses?{query}", server.address);
+        let target = format!("{}/api/v1/courses?{query}", server.url);
         let mut took = runtime.block_on(ask(&target, readers, span));
         took.sort_unstable();
         let at = |percent: usize| took[(took.len() * percent / 100).min(took.len() - 1)];
@@ -224,48 +226,5 @@ fn person(now: Timestamp) -> User {
         profile: json!({}),
         created_at: now,
         updated_at: now,
-    }
-}
-
-struct Server {
-    child: Child,
-    address: String,
-}
-
-impl Server {
-    fn start(url: &DatabaseUrl, data_dir: &str) -> Self {
-        let settings = [
-            ("SERVER__LISTEN", "127.0.0.1:0"),
-            ("SERVER__DATA_DIR", data_dir),
-            ("DATABASE__URL", &url.to_string()),
-            ("AUTH__SECRET", "a secret of this bench, long enough, 0123"),
-            ("LOG__FORMAT", "json"),
-            ("LOG__FILTER", "error,murph::cli=info"),
-        ];
-        let exe = std::env::current_exe().expect("this program is a file");
-        let mut child = Command::new(exe)
-            .arg("serve")
-            .env(ROLE, "murph")
-            .envs(settings.map(|(key, value)| (format!("MURPH__{key}"), value)))
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("a process starts");
-        let mut lines = BufReader::new(child.stdout.take().expect("it is a pipe")).lines();
-        let address = loop {
-            let line = lines.next().expect("Murph listens before it ends").expect("it is text");
-            let line: Value = serde_json::from_str(&line).expect("it logs JSON");
-            if let Some(url) = line["url"].as_str() {
-                break url.to_owned();
-            }
-        };
-        thread::spawn(move || lines.map_while(Result::ok).for_each(|line| println!("{line}")));
-        Self { child, address }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
     }
 }

@@ -34,6 +34,8 @@ mod histogram;
 mod lateness;
 mod machine;
 mod murph_server;
+#[path = "../server/serving.rs"]
+mod serving;
 mod socket;
 
 use std::{
@@ -41,10 +43,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub(crate) use self::serving::ROLE;
 use self::{bare::Bare, clients::Counted, crew::Crew, murph_server::Murph};
-
-/// Says which part of the bench a process plays.
-pub(crate) const ROLE: &str = "MURPH_BENCH_ROLE";
 
 /// From one tick of a session to the next.
 pub(crate) const TICK: Duration = Duration::from_secs(1);

@@ -1,11 +1,6 @@
 //! A real Murph in a process of its own, with students who have money and are signed in.
 
-use std::{
-    io::{BufRead, BufReader},
-    net::SocketAddr,
-    process::{Child, Command, Stdio},
-    thread,
-};
+use std::{net::SocketAddr, process::Command};
 
 use murph::{
     app::App,
@@ -27,7 +22,7 @@ use murph::{
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::{ROLE, TICK, machine};
+use crate::{TICK, machine, serving::Serving};
 
 #[path = "../database/postgres.rs"]
 mod postgres;
@@ -42,7 +37,7 @@ const FILES_SPARE: usize = 200;
 
 /// A running server.
 pub(crate) struct Murph {
-    child: Child,
+    serving: Serving,
     pub(crate) address: SocketAddr,
     pub(crate) tokens: Vec<String>,
     pub(crate) course_id: String,
@@ -62,7 +57,6 @@ impl Murph {
         let data_dir = directory.path().display();
         let most = students + FILES_SPARE;
         let settings = [
-            ("SERVER__LISTEN", "127.0.0.1:0".to_owned()),
             ("SERVER__DATA_DIR", data_dir.to_string()),
             ("SERVER__MAX_CONNECTIONS", most.to_string()),
             ("DATABASE__URL", url.to_string()),
@@ -70,25 +64,15 @@ impl Murph {
             ("METERING__TICK_MS", TICK.as_millis().to_string()),
             ("LIVE__SOCKETS_MAX", most.to_string()),
             ("LIVE__SOCKETS_PER_ADDRESS_MAX", most.to_string()),
-            ("LOG__FORMAT", "json".to_owned()),
-            ("LOG__FILTER", "warn,murph::cli=info".to_owned()),
         ];
-        let exe = std::env::current_exe().expect("this program is a file");
-        let mut child = Command::new(exe)
-            // Cargo's own arguments are not for the server.
-            .arg("serve")
-            .env(ROLE, "murph")
-            .envs(settings.map(|(key, value)| (format!("MURPH__{key}"), value)))
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("a process starts");
-        let address = listening_on(&mut child);
+        let serving = Serving::start(&settings);
+        let address = serving.url.trim_start_matches("http://").parse().expect("an address");
         let (course_id, video_id) = runtime.block_on(make_course(address, &teacher));
-        Self { child, address, tokens, course_id, video_id, _directory: directory }
+        Self { serving, address, tokens, course_id, video_id, _directory: directory }
     }
 
     pub(crate) fn id(&self) -> u32 {
-        self.child.id()
+        self.serving.child.id()
     }
 
     pub(crate) fn memory_bytes(&self) -> u64 {
@@ -99,33 +83,8 @@ impl Murph {
     pub(crate) fn stop(mut self) {
         let kill = Command::new("kill").arg(self.id().to_string()).status();
         assert!(kill.expect("there is a kill").success(), "Murph was there");
-        assert!(self.child.wait().expect("it ends").success(), "Murph stops well");
+        assert!(self.serving.child.wait().expect("it ends").success(), "Murph stops well");
     }
-}
-
-impl Drop for Murph {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
-}
-
-/// Waits until it listens. Whatever else it logs is shown.
-fn listening_on(child: &mut Child) -> SocketAddr {
-    let mut lines = BufReader::new(child.stdout.take().expect("it is a pipe")).lines();
-    let address = loop {
-        let line = lines.next().expect("Murph listens before it ends").expect("it is text");
-        let line: Value = serde_json::from_str(&line).expect("it logs JSON");
-        if let Some(url) = line["url"].as_str() {
-            break url.trim_start_matches("http://").parse().expect("an address");
-        }
-    };
-    thread::spawn(move || {
-        for line in lines.map_while(Result::ok) {
-            println!("{line}");
-        }
-    });
-    address
 }
 
 async fn make_course(address: SocketAddr, teacher: &str) -> (String, String) {
