@@ -30,6 +30,12 @@ pub enum Error {
     SessionEnded,
     #[error("the session has not ended yet")]
     SessionNotEnded,
+    #[error("the session was cancelled: there is nothing to review")]
+    SessionCancelled,
+    #[error("there is a review of this session already")]
+    AlreadyReviewed,
+    #[error("{0}")]
+    ReviewClosed(&'static str),
     #[error("the session is metered elsewhere now")]
     Fenced,
     #[error("the amount does not fit: {0}")]

@@ -91,13 +91,15 @@ id! {
     CategoryId
     /// One part of a course.
     VideoId
+    /// What a student says about a session.
+    ReviewId
     /// One line of the ledger.
     AccountId
     /// One HTTP request, in answers and logs.
     RequestId
 }
 
-made_at! { UserId LoginId CourseId SessionId TopUpId PayoutId NodeId VideoId RequestId }
+made_at! { UserId LoginId CourseId SessionId TopUpId PayoutId NodeId ReviewId VideoId RequestId }
 
 fn v7(now: Timestamp) -> Uuid {
     let micros = now.micros().max(0);

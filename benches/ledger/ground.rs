@@ -200,5 +200,6 @@ fn gift(student: &User, now: Timestamp) -> Operation {
         },
         owners: vec![(wallet, usd()), (gateway, usd())],
         wallet_max: murph::money::AMOUNT_MAX,
+        earning: None,
     })
 }

@@ -109,6 +109,46 @@ const CHECKS: &[Check] = &[
                   ON s.journal_id = j.id
                WHERE j.kind = 'settle' GROUP BY j.id HAVING COUNT(s.id) <> 1 LIMIT $1",
     },
+    Check {
+        invariant: "I12",
+        subject: "account",
+        problem: "was paid {1} micro-units for sessions and reviews, the sums say {2}",
+        sql: "SELECT lower(hex(a.id)), COALESCE(paid.amount, 0), COALESCE(kept.amount, 0)
+                FROM accounts a
+                LEFT JOIN (SELECT t.credit_account_id, CAST(SUM(t.amount) AS BIGINT) AS amount
+                             FROM transfers t JOIN journals j ON j.id = t.journal_id
+                            WHERE j.kind IN ('settle', 'quality_bonus')
+                            GROUP BY t.credit_account_id) paid ON paid.credit_account_id = a.id
+                LEFT JOIN (SELECT teacher_id, currency,
+                                  CAST(SUM(earned + bonus) AS BIGINT) AS amount
+                             FROM earnings_quarters GROUP BY teacher_id, currency) kept
+                  ON kept.teacher_id = a.user_id AND kept.currency = a.currency
+               WHERE a.kind = 'earnings'
+                 AND COALESCE(paid.amount, 0) <> COALESCE(kept.amount, 0) LIMIT $1",
+    },
+    Check {
+        invariant: "I12",
+        subject: "course",
+        problem: "its sessions cost {1} micro-units, the sums say {2}",
+        sql: "SELECT lower(hex(k.course_id)), COALESCE(due.cost, 0), k.paid
+                FROM course_earnings k
+                LEFT JOIN (SELECT course_id, currency, CAST(SUM(cost) AS BIGINT) AS cost
+                             FROM sessions WHERE status = 'completed'
+                            GROUP BY course_id, currency) due
+                  ON due.course_id = k.course_id AND due.currency = k.currency
+               WHERE k.paid <> COALESCE(due.cost, 0) LIMIT $1",
+    },
+    Check {
+        invariant: "I12",
+        subject: "course",
+        problem: "earned {1} micro-units by the quarter of an hour, {2} in all",
+        sql: "SELECT lower(hex(q.course_id)), q.amount, COALESCE(k.earned + k.bonus, 0)
+                FROM (SELECT course_id, currency, CAST(SUM(earned + bonus) AS BIGINT) AS amount
+                        FROM earnings_quarters GROUP BY course_id, currency) q
+                LEFT JOIN course_earnings k
+                  ON k.course_id = q.course_id AND k.currency = q.currency
+               WHERE q.amount <> COALESCE(k.earned + k.bonus, 0) LIMIT $1",
+    },
 ];
 
 /// Looks at everything, through a snapshot, and names what is wrong.

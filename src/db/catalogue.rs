@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, FromRow};
 use uuid::Uuid;
 
 use crate::{
-    db::{Conn, Tx, courses::Row},
+    db::{Conn, Tx, courses::Row, videos::count},
     domain::{
         catalogue::{Filter, Place, Shelf, Sort, Tier, Words},
         course::{Course, PRICE_MAX},
@@ -20,12 +20,19 @@ use crate::{
 /// With fewer courses than these, a search is for rare words.
 const RARE: i64 = 500;
 
+/// In hundredths: no course is rated so well.
+const RATING_BEYOND: i64 = 501;
+
 /// A course, with the names of what it refers to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
     pub course: Course,
     pub teacher_name: String,
     pub category_name: Option<String>,
+    /// That are published.
+    pub reviews: u64,
+    /// In hundredths, if any review counts.
+    pub rating: Option<u64>,
 }
 
 #[derive(FromRow)]
@@ -34,12 +41,21 @@ struct ListedRow {
     course: Row,
     teacher_name: String,
     category_name: Option<String>,
+    reviews: i64,
+    rating: i64,
 }
 
 impl From<ListedRow> for Listed {
     fn from(row: ListedRow) -> Self {
-        let ListedRow { course, teacher_name, category_name } = row;
-        Self { course: course.into(), teacher_name, category_name }
+        let ListedRow { course, teacher_name, category_name, reviews, rating } = row;
+        Self {
+            course: course.into(),
+            teacher_name,
+            category_name,
+            reviews: count(reviews),
+            // The lowest one that counts is 1.
+            rating: Some(count(rating)).filter(|rating| *rating > 0),
+        }
     }
 }
 
@@ -50,8 +66,9 @@ macro_rules! listed {
         concat!(
             "SELECT ",
             course_columns!(),
-            ", u.name AS teacher_name, g.name AS category_name FROM (SELECT ",
+            ", c.reviews, c.rating, u.name AS teacher_name, g.name AS category_name FROM (SELECT ",
             course_columns!(),
+            ", c.reviews, c.rating",
             $($found),*,
             ") c JOIN users u ON u.id = c.teacher_id LEFT JOIN categories g ON g.id = c.category_id
              ORDER BY ",
@@ -67,7 +84,7 @@ macro_rules! page {
         listed!(
             " FROM courses c WHERE ", $find,
             " AND ($2 IS NULL OR c.category_id = $2) AND ($3 IS NULL OR c.status = $3)
-              AND $1 IS NOT NULL AND $8 IS NOT NULL AND ",
+              AND $1 IS NOT NULL AND $8 IS NOT NULL AND c.rating + 0 >= $10 AND ",
             $behind, " ORDER BY ", $order, " LIMIT $9"; $order
         )
     };
@@ -129,17 +146,24 @@ pub async fn list(
              AND c.price_per_minute >= $5 AND $6 IS NOT NULL",
             "c.price_per_minute DESC, c.id DESC"
         ),
+        Sort::BestRated => pages!(
+            shelf,
+            "($4 IS NULL OR c.currency = $4) AND (c.rating, c.id) < ($8, $7)
+             AND c.price_per_minute + 0 BETWEEN $5 AND $6",
+            "c.rating DESC, c.id DESC"
+        ),
     };
     let (least, most) = (filter.min_price, filter.max_price.unwrap_or(PRICE_MAX));
     let least = least.unwrap_or(Money::ZERO);
     // Before the first: beside the end of the prices from which the order begins.
     let step = Money::from_micros(1);
     let begin = match sort {
-        Sort::Newest => (Uuid::max(), Money::ZERO),
-        Sort::Cheapest => (Uuid::max(), least - step),
-        Sort::Dearest => (Uuid::nil(), most + step),
+        Sort::Newest => (Uuid::max(), 0),
+        Sort::Cheapest => (Uuid::max(), (least - step).micros()),
+        Sort::Dearest => (Uuid::nil(), (most + step).micros()),
+        Sort::BestRated => (Uuid::nil(), RATING_BEYOND),
     };
-    let (id, price) = after.map_or(begin, |place| (place.id.uuid(), place.price_per_minute));
+    let (id, value) = after.map_or(begin, |place| (place.id.uuid(), place.value));
     let rows: Vec<ListedRow> = on!(tx, conn => sqlx::query_as(sql)
         .bind(key(shelf))
         .bind(filter.category_id)
@@ -148,8 +172,9 @@ pub async fn list(
         .bind(least)
         .bind(most)
         .bind(id)
-        .bind(price)
+        .bind(value)
         .bind(limit)
+        .bind(filter.min_rating)
         .fetch_all(conn)
         .await)?;
     Ok(rows.into_iter().map(Listed::from).collect())
@@ -175,7 +200,7 @@ pub async fn search(
                    AND ($2 IS NULL OR c.category_id = $2) AND ($3 IS NULL OR c.teacher_id = $3)
                    AND ($4 IS NULL OR c.currency = $4)
                    AND ($5 IS NULL OR c.price_per_minute >= $5)
-                   AND ($6 IS NULL OR c.price_per_minute <= $6)
+                   AND ($6 IS NULL OR c.price_per_minute <= $6) AND c.rating >= $9
                  ORDER BY w.rowid DESC LIMIT $8"; "number DESC"
             ));
             search
@@ -187,6 +212,7 @@ pub async fn search(
                 .bind(filter.max_price)
                 .bind(after)
                 .bind(limit)
+                .bind(filter.min_rating)
                 .fetch_all(conn)
                 .await?
         }
@@ -194,11 +220,11 @@ pub async fn search(
             // One plan does not fit a word of all courses and one of few, so these are planned for
             // what is looked for: ids, numbers, and words, which are letters and digits.
             let has_words = has_postgres_words(words, tier);
-            let count = format!(
+            let found = format!(
                 "SELECT COUNT(*) FROM (SELECT 1 FROM courses c WHERE {has_words} LIMIT {RARE}) found"
             );
-            let count = sqlx::query_scalar(AssertSqlSafe(count)).persistent(false);
-            let found: i64 = count.fetch_one(&mut *conn).await?;
+            let found = sqlx::query_scalar(AssertSqlSafe(found)).persistent(false);
+            let found: i64 = found.fetch_one(&mut *conn).await?;
             let find = postgres_search(&has_words, found < RARE, (filter, after), limit);
             let search = sqlx::query_as(AssertSqlSafe(find)).persistent(false);
             search.fetch_all(conn).await?
@@ -233,6 +259,7 @@ fn postgres_search(
         filter.currency.map(|currency| format!("c.currency = '{currency}'")),
         filter.min_price.map(|price| format!("c.price_per_minute >= {}", price.micros())),
         filter.max_price.map(|price| format!("c.price_per_minute <= {}", price.micros())),
+        (filter.min_rating > 0).then(|| format!("c.rating >= {}", filter.min_rating)),
     ];
     let mut holds = String::from("c.status = 'published'");
     for condition in conditions.into_iter().flatten() {

@@ -46,6 +46,16 @@ pub async fn insert(tx: &mut Tx, login: &NewLogin) -> Result<()> {
     Ok(())
 }
 
+/// From where `user` has signed in lately.
+pub async fn list_addresses(tx: &mut Tx, user: UserId) -> Result<Vec<String>> {
+    Ok(on!(tx, conn => sqlx::query_scalar(
+        "SELECT DISTINCT address FROM logins WHERE user_id = $1",
+    )
+    .bind(user)
+    .fetch_all(conn)
+    .await)?)
+}
+
 /// Adds a token to its sign-in's chain. Nothing happens if it is there.
 pub async fn insert_token(
     tx: &mut Tx,

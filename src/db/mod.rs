@@ -30,6 +30,8 @@ pub mod accounts;
 #[macro_use]
 pub mod courses;
 #[macro_use]
+pub mod earnings;
+#[macro_use]
 pub mod idempotency;
 #[macro_use]
 mod journals;
@@ -48,6 +50,8 @@ pub mod migrate;
 pub mod nodes;
 pub mod payments;
 pub mod progress;
+pub mod rebuild;
+pub mod reviews;
 pub mod secrets;
 pub mod seen;
 pub mod transactions;

@@ -51,6 +51,33 @@ macro_rules! upsert_progress {
     };
 }
 
+/// Adds to how much of each video was watched in all: what is more than is known. In the order of the
+/// key, so that nodes never wait in a circle.
+macro_rules! add_views {
+    ($db:ident) => {
+        bulk!(
+            $db "1",
+            [session_id uuid, fence bigint, video_id uuid, watched_ms bigint],
+            "INSERT INTO video_views AS w (video_id, sessions, watched_ms)
+             SELECT r.video_id, COUNT(*) - COUNT(p.video_id),
+                    CAST(SUM(CASE WHEN r.watched_ms > COALESCE(p.watched_ms, 0)
+                                  THEN r.watched_ms - COALESCE(p.watched_ms, 0)
+                                  ELSE 0 END) AS BIGINT)
+               FROM",
+            "JOIN sessions s ON s.id = r.session_id AND s.fence = r.fence
+             JOIN videos v ON v.id = r.video_id AND v.course_id = s.course_id
+             LEFT JOIN session_video_progress p
+               ON p.session_id = r.session_id AND p.video_id = r.video_id
+            WHERE TRUE
+            GROUP BY r.video_id
+            ORDER BY r.video_id
+               ON CONFLICT (video_id) DO UPDATE
+              SET sessions = w.sessions + excluded.sessions,
+                  watched_ms = w.watched_ms + excluded.watched_ms"
+        )
+    };
+}
+
 /// Adds to what is known: the position is the new one, time and coverage only grow.
 ///
 /// What comes under a fence that is not the session's is not written. A session may have ended.
@@ -65,16 +92,20 @@ pub async fn upsert(tx: &mut Tx, progress: &[VideoProgress]) -> Result<u64> {
         coverage: progress.coverage.cast_signed(),
         updated_at: progress.at.micros(),
     }));
-    Ok(match tx.conn() {
-        Conn::Sqlite(conn) => {
-            let upsert = sqlx::query(upsert_progress!(sqlite));
-            upsert.bind(rows.json).execute(conn).await?.rows_affected()
-        }
-        Conn::Postgres(conn) => {
-            let upsert = sqlx::query(upsert_progress!(postgres));
-            upsert.bind(rows.json).execute(conn).await?.rows_affected()
-        }
-    })
+    // First the sums, which are of the difference to what is there.
+    let statements = match tx.conn() {
+        Conn::Sqlite(_) => [add_views!(sqlite), upsert_progress!(sqlite)],
+        Conn::Postgres(_) => [add_views!(postgres), upsert_progress!(postgres)],
+    };
+    let mut written = 0;
+    for statement in statements {
+        written = on!(tx, conn => sqlx::query(statement)
+            .bind(&rows.json)
+            .execute(conn)
+            .await
+            .map(|done| done.rows_affected()))?;
+    }
+    Ok(written)
 }
 
 #[derive(FromRow)]

@@ -167,6 +167,19 @@ pub async fn was_free_since(
     Ok(found.is_some())
 }
 
+/// How much `student` has watched of `course`, in sessions that count.
+pub async fn sum_watched(tx: &mut Tx, student: UserId, course: CourseId) -> Result<Duration> {
+    let ms: i64 = on!(tx, conn => sqlx::query_scalar(
+        "SELECT CAST(COALESCE(SUM(watched_ms), 0) AS BIGINT) FROM sessions
+          WHERE student_id = $1 AND course_id = $2 AND status = 'completed'",
+    )
+    .bind(student)
+    .bind(course)
+    .fetch_one(conn)
+    .await)?;
+    Ok(from_ms(ms))
+}
+
 /// The sessions of `ids` that exist, locked in the order of their ids.
 pub async fn lock(tx: &mut Tx, ids: &[SessionId]) -> Result<Vec<Session>> {
     let uuids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();

@@ -9,12 +9,13 @@ use crate::{
         course::CourseStatus,
         ledger::{AccountKind, JournalKind},
         payment::{PaymentStatus, TransactionType},
+        review::{BonusStatus, Rating, ReviewStatus, Share},
         session::{EndReason, SessionStatus},
         user::{LoginEnd, Role, UserStatus},
     },
     id::{
-        AccountId, CategoryId, CourseId, LoginId, NodeId, PayoutId, SessionId, TopUpId, UserId,
-        VideoId,
+        AccountId, CategoryId, CourseId, LoginId, NodeId, PayoutId, ReviewId, SessionId, TopUpId,
+        UserId, VideoId,
     },
     money::{BasisPoints, Currency, Money},
     time::Timestamp,
@@ -73,12 +74,20 @@ macro_rules! store_words {
     )*};
 }
 
-store_ids! { AccountId CategoryId CourseId LoginId NodeId PayoutId SessionId TopUpId UserId VideoId }
+store_ids! {
+    AccountId CategoryId CourseId LoginId NodeId PayoutId ReviewId SessionId TopUpId UserId VideoId
+}
 store_words! {
-    AccountKind CourseStatus Currency EndReason JournalKind LoginEnd PaymentStatus Role SessionStatus
-    TransactionType UserStatus
+    AccountKind BonusStatus CourseStatus Currency EndReason JournalKind LoginEnd PaymentStatus
+    ReviewStatus Role SessionStatus TransactionType UserStatus
 }
 store_as!(Money as i64, |micros| Ok(Money::from_micros(micros)), |money| money.micros());
+store_as!(Rating as i64, |stars| Ok(Rating::try_from(stars)?), |rating| i64::from(rating.stars()));
+store_as!(
+    Share as i64,
+    |millionths| Share::from_millionths(millionths).ok_or_else(|| "more than the whole".into()),
+    |share| i64::from(share.millionths())
+);
 store_as!(
     BasisPoints as i64,
     |points| {

@@ -16,6 +16,7 @@ pub const INVARIANTS: &[(&str, &str)] = &[
     ("I6", "a session has ended exactly if one journal settled it"),
     ("I9", "a session costs what its watched time costs, and at most its hold"),
     ("I11", "the journals, replayed in order, give the balances"),
+    ("I12", "the sums of earnings are what the journals paid to teachers"),
 ];
 
 /// One thing that is wrong.

@@ -18,6 +18,7 @@ use std::{
 
 use crate::{
     domain::{
+        earnings::Earning,
         ledger::{
             Account, AccountKind, Done, Extend, Journal, JournalKind, Once, Operation, Owner, Post,
             Refusal, Settle, Settled, Start, Transfer, settle_id,
@@ -36,6 +37,7 @@ pub struct Books {
     active: BTreeMap<UserId, SessionId>,
     sessions: BTreeMap<SessionId, Leaf>,
     journals: Vec<Journal>,
+    earnings: Vec<Earning>,
 }
 
 #[derive(Clone, Debug)]
@@ -159,6 +161,12 @@ impl Books {
         &self.journals
     }
 
+    /// What the journals brought to teachers.
+    #[must_use]
+    pub fn earnings(&self) -> &[Earning] {
+        &self.earnings
+    }
+
     /// Does one operation, whole or not at all.
     pub fn apply(&mut self, operation: Operation) -> Result<Done, Refusal> {
         match operation {
@@ -241,6 +249,7 @@ impl Books {
             self.active.remove(&session.student_id);
         }
         self.pay(&session, settle.actor);
+        self.earnings.extend(Earning::of_session(&session));
         Ok(Settled { session, by_this_call: true })
     }
 
@@ -297,6 +306,7 @@ impl Books {
             self.balance(id).posted = posted;
         }
         self.journals.push(post.journal);
+        self.earnings.extend(post.earning);
         Ok(())
     }
 
@@ -404,6 +414,7 @@ mod tests {
             journal: Journal { id: id.into(), kind, actor: None, at, transfers },
             owners: ends.map(|owner| (owner, usd())).into(),
             wallet_max: money("1000.00"),
+            earning: None,
         })
     }
 

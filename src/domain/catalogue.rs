@@ -16,6 +16,7 @@ super::word_enum! {
         Newest = "newest",
         Cheapest = "price",
         Dearest = "-price",
+        BestRated = "-rating",
     }
 }
 
@@ -40,13 +41,41 @@ pub struct Filter {
     pub currency: Option<Currency>,
     pub min_price: Option<Money>,
     pub max_price: Option<Money>,
+    /// In hundredths. What nobody has rated has none.
+    pub min_rating: i64,
+}
+
+impl Filter {
+    /// Whatever `teacher` has made, of one status or of all.
+    #[must_use]
+    pub fn own(teacher: UserId, status: Option<CourseStatus>) -> Self {
+        Self {
+            shelf: Shelf::Own(teacher),
+            category_id: None,
+            status,
+            currency: None,
+            min_price: None,
+            max_price: None,
+            min_rating: 0,
+        }
+    }
 }
 
 /// The last course of a page: the next one begins behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
     pub id: CourseId,
-    pub price_per_minute: Money,
+    /// By what the list is sorted: the price in micro-units, or the rating in hundredths.
+    pub value: i64,
+}
+
+/// Reads a rating that is asked for, such as `4` or `4.25`, in hundredths.
+pub fn parse_rating(text: &str) -> Result<i64, String> {
+    let rating = text.parse::<Money>().ok().map(Money::micros);
+    let hundredths = rating.filter(|micros| micros % 10_000 == 0).map(|micros| micros / 10_000);
+    hundredths
+        .filter(|hundredths| (0..=500).contains(hundredths))
+        .ok_or_else(|| "must be between 0 and 5, with at most two decimals".into())
 }
 
 /// What somebody looks for, in words: a course has to have all of them.
@@ -83,6 +112,15 @@ super::word_enum! {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ratings_have_two_decimals() {
+        assert_eq!(parse_rating("4"), Ok(400));
+        assert_eq!(parse_rating("4.25"), Ok(425));
+        for text in ["", "-1", "5.01", "4.255", "NaN", "1e1000", "4,5"] {
+            assert!(parse_rating(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn words_are_letters_and_digits() {

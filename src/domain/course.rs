@@ -5,7 +5,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize, de};
 
 use crate::{
-    domain::user::Role,
+    domain::{text, user::Role},
     id::{CategoryId, CourseId, UserId},
     money::{self, BasisPoints, Currency, Money},
     time::Timestamp,
@@ -202,18 +202,12 @@ impl<'de> Deserialize<'de> for CategoryChange {
 
 /// A title as it is kept: trimmed.
 pub fn parse_title(text: &str) -> Result<String, String> {
-    plain(text, TITLE_MAX)
+    text::line(text, TITLE_MAX)
 }
 
 /// A description as it is kept: trimmed, of any number of lines, and plain text.
 pub fn parse_description(text: &str) -> Result<String, String> {
-    let text = text.trim();
-    let is_odd = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
-    if text.chars().count() > DESCRIPTION_MAX || text.chars().any(is_odd) {
-        Err(format!("must have at most {DESCRIPTION_MAX} characters, and no control characters"))
-    } else {
-        Ok(text.to_owned())
-    }
+    text::lines(text, DESCRIPTION_MAX)
 }
 
 /// The partners of a course as they are kept, beside a platform that gets its part first.
@@ -226,7 +220,8 @@ pub fn parse_partners(
     }
     let mut split = Split { platform, partners: Vec::with_capacity(partners.len()) };
     for Partner { name, basis_points } in partners {
-        let name = plain(&name, PARTNER_NAME_MAX).map_err(|problem| format!("a name {problem}"))?;
+        let name =
+            text::line(&name, PARTNER_NAME_MAX).map_err(|problem| format!("a name {problem}"))?;
         if basis_points.points() == 0 {
             return Err(format!("{name} gets nothing: basis_points must be above zero"));
         }
@@ -246,16 +241,6 @@ pub fn parse_duration(duration_ms: u64) -> Result<u64, String> {
         Ok(duration_ms)
     } else {
         Err(format!("must be between 1 and {VIDEO_MAX_MS}"))
-    }
-}
-
-/// A line of text as it is kept: trimmed.
-fn plain(text: &str, most: usize) -> Result<String, String> {
-    let text = text.trim();
-    if text.is_empty() || text.chars().count() > most || text.chars().any(char::is_control) {
-        Err(format!("must have 1 to {most} characters, none of them a control character"))
-    } else {
-        Ok(text.to_owned())
     }
 }
 

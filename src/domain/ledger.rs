@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::{
     domain::{
+        earnings::Earning,
         session::{EndReason, Session},
         stretch::Stretch,
     },
@@ -138,8 +139,7 @@ pub fn settle_id(session: SessionId) -> String {
 /// The session that `journal_id` settles, if it settles one.
 #[must_use]
 pub fn settled_session(journal_id: &str) -> Option<SessionId> {
-    let session = journal_id.strip_prefix("settle:")?.parse::<uuid::fmt::Simple>().ok()?;
-    Some(SessionId::from_uuid(session.into_uuid()))
+    session_in(journal_id, "settle:")
 }
 
 /// The id of the journal that credits a gateway's payment.
@@ -152,6 +152,23 @@ pub fn top_up_id(provider: &str, payment: &str) -> String {
 #[must_use]
 pub fn payout_id(payout: PayoutId) -> String {
     format!("payout:{}", payout.uuid().simple())
+}
+
+/// The id of the journal that pays the bonus for the review of `session`.
+#[must_use]
+pub fn bonus_id(session: SessionId) -> String {
+    format!("quality_bonus:{}", session.uuid().simple())
+}
+
+/// The session whose review `journal_id` pays a bonus for, if it does.
+#[must_use]
+pub fn rewarded_session(journal_id: &str) -> Option<SessionId> {
+    session_in(journal_id, "quality_bonus:")
+}
+
+fn session_in(journal_id: &str, prefix: &str) -> Option<SessionId> {
+    let session = journal_id.strip_prefix(prefix)?.parse::<uuid::fmt::Simple>().ok()?;
+    Some(SessionId::from_uuid(session.into_uuid()))
 }
 
 /// One operation on the ledger.
@@ -214,6 +231,8 @@ pub struct Post {
     pub owners: Vec<(Owner, Currency)>,
     /// The most a wallet may own afterwards.
     pub wallet_max: Money,
+    /// What a teacher earns by it, if that is what it is for.
+    pub earning: Option<Earning>,
 }
 
 /// What an operation came to.

@@ -10,24 +10,30 @@
 //! * [`progress`]: how much of a video was watched.
 //! * [`receipt`]: a session's cost, stretch by stretch.
 //! * [`payment`]: money that comes in and goes out, and histories.
+//! * [`earnings`], [`calendar`]: what teachers earn, added up, by the days of their time zone.
+//! * [`review`]: what students say, and how far it can be believed.
 //! * [`user`], [`course`], [`video`]: people, and what they offer.
 //! * [`catalogue`]: looking for it.
 //! * [`audit`]: the ledger's invariants, replayed.
 
 pub mod audit;
 pub mod books;
+pub mod calendar;
 pub mod catalogue;
 pub mod checkpoint;
 pub mod claim;
 pub mod course;
+pub mod earnings;
 pub mod ledger;
 pub mod meter;
 pub mod payment;
 pub mod progress;
 pub mod receipt;
+pub mod review;
 pub mod session;
 pub mod settlement;
 pub mod stretch;
+mod text;
 pub mod user;
 pub mod video;
 

@@ -54,6 +54,12 @@ pub fn watch_percentage(coverage: u64) -> u8 {
     }
 }
 
+/// Whether at least half of a video was watched.
+#[must_use]
+pub fn is_half_watched(coverage: u64) -> bool {
+    u64::from(coverage.count_ones()) * 2 >= PARTS
+}
+
 /// How much of a course of `videos` was watched, in percent: the mean over its videos.
 #[must_use]
 pub fn course_percentage(coverage: impl Iterator<Item = u64>, videos: u64) -> u8 {

@@ -77,12 +77,7 @@ pub fn parse_email(text: &str) -> Result<String, String> {
 
 /// A name as it is kept: trimmed.
 pub fn parse_name(text: &str) -> Result<String, String> {
-    let name = text.trim();
-    if name.is_empty() || name.chars().count() > NAME_MAX || name.chars().any(char::is_control) {
-        Err(format!("must have 1 to {NAME_MAX} characters, none of them a control character"))
-    } else {
-        Ok(name.to_owned())
-    }
+    super::text::line(text, NAME_MAX)
 }
 
 /// Whether a password is long enough to guard money, and short enough to be hashed.

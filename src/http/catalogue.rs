@@ -8,7 +8,7 @@ use crate::{
     app::App,
     db::{self, catalogue::Listed},
     domain::{
-        catalogue::{Filter, Place, Shelf, Sort, Tier, Words},
+        catalogue::{Filter, Place, Shelf, Sort, Tier, Words, parse_rating},
         course::{Category, CourseStatus, Price},
         user::Role,
     },
@@ -43,6 +43,8 @@ pub(super) struct CoursesQuery {
     currency: Option<Currency>,
     min_price: Option<String>,
     max_price: Option<String>,
+    /// What nobody has rated has none.
+    min_rating: Option<String>,
     sort: Option<Sort>,
     limit: Option<u32>,
     cursor: Option<String>,
@@ -57,8 +59,12 @@ pub(super) async fn list(
     let limit = page::limit(query.limit)?;
     let cursor = query.cursor.as_deref().map(page::read_cursor).transpose()?;
     let has_range = query.min_price.is_some() || query.max_price.is_some();
-    let sort = query.sort.unwrap_or(if has_range { Sort::Cheapest } else { Sort::Newest });
-    let is_by_price = has_range || sort != Sort::Newest;
+    let sort = query.sort.unwrap_or(match &query.min_rating {
+        _ if has_range => Sort::Cheapest,
+        Some(_) => Sort::BestRated,
+        None => Sort::Newest,
+    });
+    let is_by_price = has_range || matches!(sort, Sort::Cheapest | Sort::Dearest);
     let filter = Filter {
         shelf: shelf(&query, caller.as_ref())?,
         category_id: query.category_id,
@@ -70,6 +76,10 @@ pub(super) async fn list(
         },
         min_price: price("min_price", query.min_price.as_deref())?,
         max_price: price("max_price", query.max_price.as_deref())?,
+        min_rating: match &query.min_rating {
+            Some(text) => parse_rating(text).map_err(|e| Error::invalid("min_rating", e))?,
+            None => 0,
+        },
     };
     let mut tx = app.db.read().await?;
     if let Some(text) = &query.search {
@@ -88,8 +98,14 @@ pub(super) async fn list(
     let after = cursor.as_deref().map(read_place).transpose()?;
     let more = i64::try_from(limit + 1).expect("a page is small");
     let found = db::catalogue::list(&mut tx, &filter, (sort, after), more).await?;
-    Ok(Json(Page::new(found, limit, |Listed { course, .. }| {
-        format!("{} {}", course.id, course.price_per_minute.micros())
+    Ok(Json(Page::new(found, limit, |listed| {
+        let value = match sort {
+            Sort::BestRated => listed.rating.unwrap_or_default().cast_signed(),
+            Sort::Newest | Sort::Cheapest | Sort::Dearest => {
+                listed.course.price_per_minute.micros()
+            }
+        };
+        format!("{} {value}", listed.course.id)
     })))
 }
 
@@ -123,9 +139,8 @@ fn price(param: &'static str, text: Option<&str>) -> Result<Option<Money>> {
 
 fn read_place(cursor: &str) -> Result<Place> {
     let place = || {
-        let (id, micros) = cursor.split_once(' ')?;
-        let price_per_minute = Money::from_micros(micros.parse().ok()?);
-        Some(Place { id: id.parse().ok()?, price_per_minute })
+        let (id, value) = cursor.split_once(' ')?;
+        Some(Place { id: id.parse().ok()?, value: value.parse().ok()? })
     };
     place().ok_or_else(page::not_a_cursor)
 }

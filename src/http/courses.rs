@@ -11,6 +11,7 @@ use crate::{
             CategoryChange, CourseStatus, Partner, Price, parse_description, parse_duration,
             parse_partners, parse_title,
         },
+        earnings::Figures,
         progress::{course_percentage, watch_percentage},
         user::Role,
         video::{Video, WatchedVideo},
@@ -61,13 +62,19 @@ pub(super) struct CourseView {
     currency: Currency,
     platform_basis_points: BasisPoints,
     partners: Vec<Partner>,
+    /// What credible reviews come to, from 1 to 5; `null`: nobody has rated it.
+    rating: Option<String>,
+    reviews: u64,
     created_at: Timestamp,
     updated_at: Timestamp,
 }
 
 impl From<Listed> for CourseView {
-    fn from(Listed { course, teacher_name, category_name }: Listed) -> Self {
+    fn from(listed: Listed) -> Self {
+        let Listed { course, teacher_name, category_name, reviews, rating } = listed;
         Self {
+            rating: rating.map(|rating| format!("{}.{:02}", rating / 100, rating % 100)),
+            reviews,
             id: course.id,
             teacher_id: course.teacher_id,
             teacher_name,
@@ -204,8 +211,16 @@ struct CourseDetails {
     course: CourseView,
     video_count: usize,
     duration_ms: u64,
+    statistics: Statistics,
     /// How far the student is who asks; `null` for anybody else.
     progress: Option<ProgressView>,
+}
+
+/// What was watched of a course, by everybody, in sessions that were not cancelled.
+#[derive(Serialize)]
+struct Statistics {
+    sessions: u64,
+    watched_ms: u64,
 }
 
 #[derive(Serialize)]
@@ -233,6 +248,8 @@ async fn show(
     let mut tx = app.db.read().await?;
     let listed = shown(&mut tx, id, caller.as_ref()).await?;
     let videos = db::videos::list(&mut tx, id).await?;
+    let brought: Figures =
+        db::earnings::of_course(&mut tx, id).await?.into_iter().map(|(_, figures)| figures).sum();
     let student = caller.filter(|caller| caller.user.role == Role::Student);
     let progress = match student {
         Some(student) => {
@@ -245,6 +262,7 @@ async fn show(
         course: listed.into(),
         video_count: videos.len(),
         duration_ms: videos.iter().map(|video| video.duration_ms).sum(),
+        statistics: Statistics { sessions: brought.sessions, watched_ms: brought.watched_ms },
         progress,
     }))
 }
@@ -270,7 +288,7 @@ impl ProgressView {
 }
 
 /// A course that `caller` may see; what is hidden is not there.
-async fn shown(tx: &mut Tx, id: CourseId, caller: Option<&Caller>) -> Result<Listed> {
+pub(super) async fn shown(tx: &mut Tx, id: CourseId, caller: Option<&Caller>) -> Result<Listed> {
     let reader = caller.map(|caller| (caller.user.id, caller.user.role));
     let listed = db::catalogue::find(tx, id).await?;
     let listed = listed.filter(|listed| listed.course.is_shown_to(reader));

@@ -23,6 +23,7 @@ mod health;
 mod observe;
 mod page;
 pub mod payments;
+pub mod reviews;
 pub mod sessions;
 pub mod socket;
 pub mod users;
@@ -72,6 +73,7 @@ pub fn router(app: App, live: Live) -> Router {
         .merge(courses::routes())
         .merge(sessions::routes())
         .merge(payments::routes())
+        .merge(reviews::routes())
         .merge(admin::routes());
     let routes = Router::new()
         .nest(PREFIX, api)

@@ -4,10 +4,12 @@ use tokio::time::MissedTickBehavior;
 
 use crate::app::App;
 
+mod bonuses;
 mod prune;
 
 /// Sets all jobs to work, until the server stops.
 pub fn spawn(app: &App) {
+    app.tasks.spawn(bonuses::run(app.clone()));
     app.tasks.spawn(prune::run(app.clone()));
 }
 

@@ -14,6 +14,7 @@ pub mod ledger;
 pub mod nodes;
 pub mod payments;
 pub mod receipts;
+pub mod reviews;
 pub mod sessions;
 pub mod tickets;
 pub mod writer;

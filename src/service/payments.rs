@@ -94,7 +94,8 @@ pub async fn top_up(
             (Owner::Wallet(student.id), currency),
             (Owner::Gateway(top_up.provider.clone()), currency),
         ];
-        let post = Post { journal: journal.clone(), owners, wallet_max: limits.wallet_max };
+        let post =
+            Post { journal: journal.clone(), owners, wallet_max: limits.wallet_max, earning: None };
         ledger::post(&mut tx, post, now).await?;
     }
     let journal_id = (top_up.status == PaymentStatus::Completed).then_some(journal.id.as_str());
@@ -205,7 +206,7 @@ async fn take_earnings(
     };
     let journal_id = journal.id.clone();
     let owners = vec![(earnings, currency), (outside, currency)];
-    let post = Post { journal, owners, wallet_max: crate::money::AMOUNT_MAX };
+    let post = Post { journal, owners, wallet_max: crate::money::AMOUNT_MAX, earning: None };
     ledger::post(tx, post, now).await?;
     db::payments::insert_payout(tx, &payout, &journal_id).await?;
     Ok(payout)

@@ -6,6 +6,7 @@
 use std::{
     net::SocketAddr,
     sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
 };
 
 use murph::{
@@ -15,12 +16,16 @@ use murph::{
     db::{self, Db},
     domain::{
         course::{Course, Split},
+        session::{EndReason, Session},
         user::{Role, User},
     },
     id::{CourseId, UserId},
     money::Money,
     server,
-    service::{check, identity, sessions::StartRequest},
+    service::{
+        check, identity,
+        sessions::{self, End, StartRequest},
+    },
     time::Timestamp,
 };
 use reqwest::{Method, StatusCode};
@@ -296,6 +301,25 @@ impl TestApp {
         db::courses::insert(&mut tx, &course).await.unwrap();
         tx.commit().await.unwrap();
         course.id
+    }
+
+    /// `student` watches so much of `course`, and is done with it.
+    pub(crate) async fn watched(
+        &self,
+        student: &Person,
+        course: CourseId,
+        watched: Duration,
+    ) -> Session {
+        let user = self.user(student).await;
+        let session = sessions::start(&self.app, &user, &start_of(course), self.now()).await;
+        self.app.clock.advance(watched);
+        self.settled(session.unwrap(), watched).await
+    }
+
+    pub(crate) async fn settled(&self, session: Session, watched: Duration) -> Session {
+        let reason = EndReason::EndedByStudent;
+        let end = End { watched, stretches: vec![], reason, actor: None };
+        sessions::settle(&self.app, session, end, self.now()).await.unwrap().session
     }
 
     /// The user behind a person, for calling services directly.

@@ -605,7 +605,7 @@ async fn the_check_names_every_broken_invariant() {
                  UPDATE accounts SET posted = posted - 1 WHERE kind = 'platform';
                  UPDATE accounts SET posted = posted + 1 WHERE kind = 'earnings'"
             ),
-            &["I4"],
+            &["I12", "I4"],
         ),
         ("UPDATE accounts SET held = posted + 1 WHERE kind = 'wallet'", &["I3", "I5"]),
         ("UPDATE accounts SET held = -1 WHERE kind = 'platform'", &["I3", "I5"]),
@@ -627,6 +627,10 @@ async fn the_check_names_every_broken_invariant() {
                FROM journals WHERE kind = 'payout'",
             &["I11"],
         ),
+        ("UPDATE earnings_quarters SET earned = earned + 1", &["I12"]),
+        ("UPDATE course_earnings SET bonus = bonus + 1", &["I12"]),
+        ("UPDATE course_earnings SET paid = paid + 1", &["I12"]),
+        ("DELETE FROM course_earnings", &["I12"]),
     ];
     for (sql, expected) in cases {
         assert_eq!(broken_by(&world, sql).await, *expected, "{sql}");

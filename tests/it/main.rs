@@ -19,6 +19,7 @@ mod load;
 mod nodes;
 mod payments;
 mod readme;
+mod reviews;
 mod schema;
 mod sessions;
 mod socket_contract;

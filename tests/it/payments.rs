@@ -8,12 +8,7 @@ mod payouts;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use murph::{
-    config::GatewayKind,
-    domain::session::{EndReason, Session},
-    id::CourseId,
-    service::sessions::{self, End},
-};
+use murph::{config::GatewayKind, domain::session::Session, id::CourseId, service::sessions};
 use serde_json::{Value, json};
 
 use crate::harness::{PASSWORD, Person, Reply, TestApp, money, start_of};
@@ -36,8 +31,7 @@ async fn open(app: &TestApp, student: &Person, course: CourseId) -> Session {
 
 /// Ends it with so much watched.
 async fn settle(app: &TestApp, session: Session, watched: Duration) -> Session {
-    let end = End { watched, stretches: vec![], reason: EndReason::EndedByStudent, actor: None };
-    sessions::settle(&app.app, session, end, app.now()).await.unwrap().session
+    app.settled(session, watched).await
 }
 
 /// A teacher who sold so many minutes to one student, at one unit each.

@@ -215,6 +215,7 @@ pub(crate) fn post_between(kind: JournalKind, id: String, ends: [Owner; 2], amou
         journal: Journal { id, kind, actor: None, at: dawn(), transfers },
         owners: ends.map(|owner| (owner, usd())).into(),
         wallet_max: money("1000000.00"),
+        earning: None,
     }
 }
 

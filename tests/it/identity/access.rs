@@ -19,6 +19,7 @@ const OPEN: &[(&str, &str)] = &[
     ("GET", "/courses"),
     ("GET", "/courses/{course_id}"),
     ("GET", "/courses/{course_id}/videos"),
+    ("GET", "/reviews/courses/{course_id}/reviews"),
 ];
 
 /// All others, with the roles they are for. Signing out comes last, as nobody comes back from it.
@@ -45,9 +46,17 @@ const PRIVATE: &[(&str, &str, &[&str])] = &[
     ("GET", "/payments/wallet/top-ups/{top_up_id}", EVERYBODY),
     ("POST", "/payments/payouts", &["teacher"]),
     ("GET", "/payments/transactions", EVERYBODY),
+    ("POST", "/reviews/courses/{course_id}/reviews", &["student"]),
+    ("GET", "/reviews/{review_id}", EVERYBODY),
+    ("POST", "/reviews/{review_id}/contest", &["teacher"]),
+    ("GET", "/teacher/reviews", &["teacher"]),
+    ("GET", "/admin/reviews", &["admin"]),
+    ("POST", "/admin/reviews/{review_id}/approve", &["admin"]),
+    ("POST", "/admin/reviews/{review_id}/reject", &["admin"]),
     ("GET", "/admin/ledger/check", &["admin"]),
     ("POST", "/auth/logout", EVERYBODY),
 ];
+
 
 const EVERYBODY: &[&str] = &["student", "teacher", "admin"];
 
@@ -106,7 +115,8 @@ fn no_route_is_missing_here() {
     let known: BTreeSet<&str> = PRIVATE.iter().map(|(_, path, _)| *path).collect();
     let open = OPEN.iter().chain(PUBLIC).map(|(_, path)| *path);
     let known = known.into_iter().chain(open);
-    let known: BTreeSet<&str> = known.chain(OUTSIDE.iter().copied()).chain([SOCKET]).collect();
+    let known: BTreeSet<&str> =
+        known.chain(OUTSIDE.iter().copied()).chain([SOCKET]).collect();
     let paths = paths_in_sources();
     let paths: BTreeSet<&str> = paths.iter().map(String::as_str).collect();
     assert_eq!(paths, known, "say in tests/it/identity/access.rs whom a new route is for");

@@ -1,0 +1,57 @@
+-- What teachers have earned, added up as it is settled: so that nobody has to scan the ledger for
+-- it. All of it follows from the ledger: `murph rebuild` makes it anew, `murph check-ledger`
+-- compares.
+
+-- Per quarter of an hour, since the days and hours of all time zones begin on one.
+CREATE TABLE earnings_quarters (
+  teacher_id UUID   NOT NULL REFERENCES users (id),
+  currency   TEXT   NOT NULL,
+  quarter    TIMESTAMPTZ NOT NULL,                 -- its beginning
+  course_id  UUID   NOT NULL REFERENCES courses (id),
+  sessions   BIGINT NOT NULL,                      -- that were charged, or free by the course
+  watched_ms BIGINT NOT NULL,
+  paid       BIGINT NOT NULL,                      -- by the students
+  earned     BIGINT NOT NULL,                      -- the teacher's share of it
+  bonus      BIGINT NOT NULL,                      -- from the platform, for reviews
+  PRIMARY KEY (teacher_id, currency, quarter, course_id)
+) WITH (fillfactor = 70);
+
+-- The same, of each course in all.
+CREATE TABLE course_earnings (
+  course_id  UUID   NOT NULL REFERENCES courses (id),
+  currency   TEXT   NOT NULL,
+  teacher_id UUID   NOT NULL REFERENCES users (id),
+  sessions   BIGINT NOT NULL,
+  watched_ms BIGINT NOT NULL,
+  paid       BIGINT NOT NULL,
+  earned     BIGINT NOT NULL,
+  bonus      BIGINT NOT NULL,
+  PRIMARY KEY (course_id, currency)
+) WITH (fillfactor = 70);
+CREATE INDEX course_earnings_of_teacher ON course_earnings (teacher_id);
+
+-- How much of each video was watched, in how many sessions.
+CREATE TABLE video_views (
+  video_id   UUID   NOT NULL PRIMARY KEY REFERENCES videos (id),
+  sessions   BIGINT NOT NULL,
+  watched_ms BIGINT NOT NULL
+) WITH (fillfactor = 70);
+
+INSERT INTO earnings_quarters
+  (teacher_id, currency, quarter, course_id, sessions, watched_ms, paid, earned, bonus)
+SELECT s.teacher_id, s.currency, date_bin('15 minutes', s.ended_at, 'epoch'), s.course_id,
+       COUNT(*), SUM(s.watched_ms), SUM(s.cost), SUM(COALESCE(t.amount, 0)), 0
+  FROM sessions s
+  LEFT JOIN accounts a
+    ON a.user_id = s.teacher_id AND a.kind = 'earnings' AND a.currency = s.currency
+  LEFT JOIN transfers t ON t.journal_id = s.journal_id AND t.credit_account_id = a.id
+ WHERE s.status = 'completed'
+ GROUP BY 1, 2, 3, 4;
+
+INSERT INTO course_earnings
+  (course_id, currency, teacher_id, sessions, watched_ms, paid, earned, bonus)
+SELECT course_id, currency, teacher_id, SUM(sessions), SUM(watched_ms), SUM(paid), SUM(earned), 0
+  FROM earnings_quarters GROUP BY course_id, currency, teacher_id;
+
+INSERT INTO video_views (video_id, sessions, watched_ms)
+SELECT video_id, COUNT(*), SUM(watched_ms) FROM session_video_progress GROUP BY video_id;

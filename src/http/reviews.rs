@@ -1,0 +1,300 @@
+//! `/api/v1/reviews`: what students say about courses, and what admins make of it.
+
+use axum::{
+    Router,
+    extract::State,
+    http::StatusCode,
+    routing::{get, post},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    app::App,
+    db::{
+        self,
+        reviews::{Filter, Listed, Of},
+    },
+    domain::{
+        review::{
+            BonusStatus, Credibility, Flag, Rating, ReviewStatus, Said, parse_reason, parse_text,
+        },
+        user::Role,
+    },
+    error::{Error, Result},
+    http::{
+        courses::shown,
+        extract::{Admin, Caller, Json, Path, Query, Student, Teacher},
+        page::{self, Page},
+    },
+    id::{CourseId, ReviewId, SessionId, UserId},
+    money::{Currency, Money},
+    service::reviews::{self, NewReview, Verdict},
+    time::Timestamp,
+};
+
+pub fn routes() -> Router<App> {
+    Router::new()
+        .route("/reviews/courses/{course_id}/reviews", get(list).post(create))
+        .route("/reviews/{review_id}", get(show))
+        .route("/reviews/{review_id}/contest", post(contest))
+        .route("/teacher/reviews", get(of_teacher))
+        .route("/admin/reviews", get(of_everybody))
+        .route("/admin/reviews/{review_id}/approve", post(approve))
+        .route("/admin/reviews/{review_id}/reject", post(reject))
+}
+
+/// A review, as everybody sees it.
+#[derive(Serialize)]
+struct PublicReview {
+    id: ReviewId,
+    course_id: CourseId,
+    student_name: String,
+    rating: Rating,
+    text: String,
+    credibility: Credibility,
+    created_at: Timestamp,
+}
+
+impl From<Listed> for PublicReview {
+    fn from(Listed { review, student_name, .. }: Listed) -> Self {
+        Self {
+            id: review.id,
+            course_id: review.course_id,
+            student_name,
+            rating: review.rating,
+            text: review.text,
+            credibility: review.credibility,
+            created_at: review.created_at,
+        }
+    }
+}
+
+/// A review, as those see it whom it is about: its student, its teacher, and admins.
+#[derive(Serialize)]
+struct ReviewView {
+    #[serde(flatten)]
+    review: PublicReview,
+    session_id: SessionId,
+    student_id: UserId,
+    course_title: String,
+    status: ReviewStatus,
+    /// Why it is held back.
+    flags: Vec<FlagView>,
+    bonus: Money,
+    currency: Currency,
+    bonus_status: BonusStatus,
+    contest: Option<Said>,
+    decision: Option<Said>,
+}
+
+#[derive(Serialize)]
+struct FlagView {
+    flag: Flag,
+    explanation: &'static str,
+}
+
+impl From<Flag> for FlagView {
+    fn from(flag: Flag) -> Self {
+        Self { flag, explanation: flag.explanation() }
+    }
+}
+
+impl From<Listed> for ReviewView {
+    fn from(listed: Listed) -> Self {
+        let review = listed.review.clone();
+        Self {
+            session_id: review.session_id,
+            student_id: review.student_id,
+            course_title: listed.course_title.clone(),
+            status: review.status,
+            flags: review.flags.into_iter().map(FlagView::from).collect(),
+            bonus: review.bonus,
+            currency: review.currency,
+            bonus_status: review.bonus_status,
+            contest: review.contest,
+            decision: review.decision,
+            review: listed.into(),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReviewRequest {
+    session_id: SessionId,
+    rating: Rating,
+    #[serde(default)]
+    text: String,
+}
+
+/// Review a session that one has completed: once.
+async fn create(
+    State(app): State<App>,
+    Student(student): Student,
+    Path(course): Path<CourseId>,
+    Json(body): Json<ReviewRequest>,
+) -> Result<(StatusCode, Json<ReviewView>)> {
+    let ReviewRequest { session_id, rating, text } = body;
+    let text = parse_text(&text).map_err(|problem| Error::invalid("text", problem))?;
+    let new = NewReview { session_id, rating, text };
+    let id = reviews::create(&app, &student.user, course, new, app.clock.now()).await?;
+    Ok((StatusCode::CREATED, Json(find(&app, id).await?.into())))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PageQuery {
+    limit: Option<u32>,
+    cursor: Option<String>,
+}
+
+/// What students say about a course; newest first.
+async fn list(
+    State(app): State<App>,
+    caller: Option<Caller>,
+    Path(course): Path<CourseId>,
+    Query(query): Query<PageQuery>,
+) -> Result<Json<Page<PublicReview>>> {
+    shown(&mut app.db.read().await?, course, caller.as_ref()).await?;
+    page(&app, (Of::Course(course), Some(ReviewStatus::Published)), query).await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReviewsQuery {
+    status: Option<ReviewStatus>,
+    course_id: Option<CourseId>,
+    limit: Option<u32>,
+    cursor: Option<String>,
+}
+
+/// The reviews of a teacher's courses, also those that are held back; newest first.
+async fn of_teacher(
+    State(app): State<App>,
+    Teacher(teacher): Teacher,
+    Query(query): Query<ReviewsQuery>,
+) -> Result<Json<Page<ReviewView>>> {
+    let ReviewsQuery { status, course_id, limit, cursor } = query;
+    let of = Of::Teacher(teacher.user.id, course_id);
+    page(&app, (of, status), PageQuery { limit, cursor }).await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AllReviewsQuery {
+    status: Option<ReviewStatus>,
+    /// Only those that a teacher contests and nobody has decided on.
+    #[serde(default)]
+    contested: bool,
+    limit: Option<u32>,
+    cursor: Option<String>,
+}
+
+/// Reviews to look at: those that are held back, or contested; newest first.
+async fn of_everybody(
+    State(app): State<App>,
+    _: Admin,
+    Query(query): Query<AllReviewsQuery>,
+) -> Result<Json<Page<ReviewView>>> {
+    let AllReviewsQuery { status, contested, limit, cursor } = query;
+    let of = if contested { Of::Contested } else { Of::Everybody };
+    page(&app, (of, status), PageQuery { limit, cursor }).await
+}
+
+async fn page<T: From<Listed>>(
+    app: &App,
+    (of, status): (Of, Option<ReviewStatus>),
+    query: PageQuery,
+) -> Result<Json<Page<T>>> {
+    let limit = page::limit(query.limit)?;
+    let after = query.cursor.as_deref().map(read_place).transpose()?;
+    let one_more = i64::try_from(limit + 1).expect("a page is small");
+    let filter = Filter { of, status, after };
+    let found = db::reviews::list(&mut app.db.read().await?, &filter, one_more).await?;
+    Ok(Json(Page::new(found, limit, |Listed { review, .. }| {
+        format!("{} {}", review.created_at.micros(), review.id)
+    })))
+}
+
+fn read_place(cursor: &str) -> Result<(Timestamp, ReviewId)> {
+    let text = page::read_cursor(cursor)?;
+    let place = text.split_once(' ').and_then(|(micros, id)| {
+        let at = Timestamp::from_micros(micros.parse().ok()?)?;
+        let is_known = (Timestamp::EPOCH..=Timestamp::END).contains(&at);
+        Some((at, id.parse().ok()?)).filter(|_| is_known)
+    });
+    place.ok_or_else(page::not_a_cursor)
+}
+
+/// A review that is one's own, of one's course, or that one watches over.
+async fn show(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<ReviewId>,
+) -> Result<Json<ReviewView>> {
+    let listed = find(&app, id).await?;
+    let review = &listed.review;
+    let is_theirs = match caller.user.role {
+        Role::Student => review.student_id == caller.user.id,
+        Role::Teacher => review.teacher_id == caller.user.id,
+        Role::Admin => true,
+    };
+    if is_theirs { Ok(Json(listed.into())) } else { Err(Error::NotFound("review")) }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReasonRequest {
+    reason: String,
+}
+
+/// Ask an admin to look at a review of one's course: once, and until then it stands.
+async fn contest(
+    State(app): State<App>,
+    Teacher(teacher): Teacher,
+    Path(id): Path<ReviewId>,
+    Json(body): Json<ReasonRequest>,
+) -> Result<Json<ReviewView>> {
+    let reason = reason(&body)?;
+    reviews::contest(&app, &teacher.user, id, reason, app.clock.now()).await?;
+    Ok(Json(find(&app, id).await?.into()))
+}
+
+/// Let a review count that is held back or contested.
+async fn approve(
+    State(app): State<App>,
+    Admin(admin): Admin,
+    Path(id): Path<ReviewId>,
+    Json(body): Json<ReasonRequest>,
+) -> Result<Json<ReviewView>> {
+    decide(&app, &admin, (id, Verdict::Approve), &body).await
+}
+
+/// Take a review away that is not to be believed. A bonus that was paid stays paid.
+async fn reject(
+    State(app): State<App>,
+    Admin(admin): Admin,
+    Path(id): Path<ReviewId>,
+    Json(body): Json<ReasonRequest>,
+) -> Result<Json<ReviewView>> {
+    decide(&app, &admin, (id, Verdict::Reject), &body).await
+}
+
+async fn decide(
+    app: &App,
+    admin: &Caller,
+    what: (ReviewId, Verdict),
+    body: &ReasonRequest,
+) -> Result<Json<ReviewView>> {
+    reviews::decide(app, &admin.user, what, reason(body)?, app.clock.now()).await?;
+    Ok(Json(find(app, what.0).await?.into()))
+}
+
+fn reason(body: &ReasonRequest) -> Result<String> {
+    parse_reason(&body.reason).map_err(|problem| Error::invalid("reason", problem))
+}
+
+async fn find(app: &App, id: ReviewId) -> Result<Listed> {
+    let listed = db::reviews::find(&mut app.db.read().await?, id).await?;
+    listed.ok_or(Error::NotFound("review"))
+}

@@ -1,0 +1,21 @@
+//! Pays the bonuses that wait until the platform can cover them.
+//!
+//! Safe to run on every node at once.
+
+use std::time::Duration;
+
+use crate::{app::App, error::OrLog, service::reviews};
+
+/// How often it is tried.
+const PERIOD: Duration = Duration::from_mins(1);
+
+pub(super) async fn run(app: App) {
+    let mut timer = super::every(PERIOD);
+    loop {
+        tokio::select! {
+            () = app.stop.cancelled() => return,
+            _ = timer.tick() => {}
+        }
+        reviews::pay_waiting(&app, app.clock.now()).await.or_log("paying bonuses");
+    }
+}

@@ -1,0 +1,297 @@
+//! Reviews: what a student says about a session, weighed by what they did, and what it brings.
+
+use std::{collections::HashSet, net::IpAddr};
+
+use tracing::info;
+
+use crate::{
+    app::App,
+    db::{self, Tx},
+    domain::{
+        calendar::Period,
+        earnings::{Earning, Figures, quarter_of},
+        ledger::{Journal, JournalKind, Owner, Post, Transfer, bonus_id},
+        progress::is_half_watched,
+        review::{
+            BURST_WITHIN, Behaviour, BonusStatus, Rating, Review, ReviewStatus, Said, Surroundings,
+            flags, judge,
+        },
+        session::{Session, SessionStatus},
+        user::User,
+    },
+    error::{Error, Result},
+    id::{CourseId, ReviewId, SessionId, UserId},
+    money::AMOUNT_MAX,
+    service::ledger,
+    time::{Timestamp, whole_ms},
+};
+
+/// How many bonuses are tried in one go.
+const BONUSES_MAX: i64 = 100;
+
+/// What a student says.
+#[derive(Clone, Debug)]
+pub struct NewReview {
+    pub session_id: SessionId,
+    pub rating: Rating,
+    pub text: String,
+}
+
+/// What an admin decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Approve,
+    Reject,
+}
+
+/// Takes in the review of a session that `student` has completed, once.
+pub async fn create(
+    app: &App,
+    student: &User,
+    course_id: CourseId,
+    new: NewReview,
+    now: Timestamp,
+) -> Result<ReviewId> {
+    let mut tx = app.db.begin().await?;
+    // Whoever reviews one course does so one after the other: standing and bursts are counted.
+    let course = db::courses::lock(&mut tx, course_id).await?.ok_or(Error::NotFound("course"))?;
+    let session = reviewable(&mut tx, student, course_id, new.session_id).await?;
+    let behaviour = behaviour(&mut tx, student, &session).await?;
+    let (credibility, bonus) = judge(new.rating, behaviour, session.cost);
+    let around = surroundings(&mut tx, &session, now).await?;
+    let flags = flags(new.rating, &credibility, &around);
+    let status = if flags.is_empty() { ReviewStatus::Published } else { ReviewStatus::Held };
+    let mut review = Review {
+        id: ReviewId::new(now),
+        session_id: session.id,
+        course_id,
+        teacher_id: course.teacher_id,
+        student_id: student.id,
+        rating: new.rating,
+        text: new.text,
+        credibility,
+        status,
+        flags,
+        bonus,
+        currency: session.terms.currency,
+        bonus_status: BonusStatus::None,
+        contest: None,
+        decision: None,
+        created_at: now,
+    };
+    if status == ReviewStatus::Published {
+        publish(&mut tx, &mut review, now).await?;
+    }
+    db::reviews::insert(&mut tx, &review).await?;
+    tx.commit().await?;
+    info!(
+        review.id = %review.id, session.id = %session.id, %status, bonus = %review.bonus,
+        bonus_status = %review.bonus_status, "took in a review of course {course_id}"
+    );
+    Ok(review.id)
+}
+
+/// The session, if `student` may review it.
+async fn reviewable(
+    tx: &mut Tx,
+    student: &User,
+    course: CourseId,
+    id: SessionId,
+) -> Result<Session> {
+    let session = db::sessions::find(tx, id).await?;
+    let session =
+        session.filter(|session| session.student_id == student.id && session.course_id == course);
+    let session = session.ok_or(Error::NotFound("session"))?;
+    match session.status {
+        SessionStatus::Active => Err(Error::SessionNotEnded),
+        SessionStatus::Cancelled => Err(Error::SessionCancelled),
+        SessionStatus::Completed if db::reviews::has_one(tx, id).await? => {
+            Err(Error::AlreadyReviewed)
+        }
+        SessionStatus::Completed => Ok(session),
+    }
+}
+
+async fn behaviour(tx: &mut Tx, student: &User, session: &Session) -> Result<Behaviour> {
+    let course = session.course_id;
+    let videos = db::videos::list(tx, course).await?;
+    let watched = db::progress::list_of_student(tx, student.id, course).await?;
+    let is_there: HashSet<_> = videos.iter().map(|video| video.id).collect();
+    let halves = watched
+        .iter()
+        .filter(|video| is_there.contains(&video.video_id) && is_half_watched(video.coverage));
+    let count = |number: usize| u64::try_from(number).expect("a course has few videos");
+    Ok(Behaviour {
+        watched_ms: whole_ms(db::sessions::sum_watched(tx, student.id, course).await?),
+        session_ms: session.watched_ms(),
+        course_ms: videos.iter().map(|video| video.duration_ms).sum(),
+        videos_watched: count(halves.count()),
+        videos: count(videos.len()),
+    })
+}
+
+async fn surroundings(tx: &mut Tx, session: &Session, now: Timestamp) -> Result<Surroundings> {
+    let Session { course_id: course, student_id: student, teacher_id: teacher, .. } = *session;
+    let lately = Period { begin: quarter_of(now - BURST_WITHIN), end: now };
+    let key = (teacher, session.terms.currency);
+    let sessions = db::earnings::list_quarters(tx, key, Some(course), lately).await?;
+    let own = telling_addresses(db::logins::list_addresses(tx, student).await?);
+    let teachers = telling_addresses(db::logins::list_addresses(tx, teacher).await?);
+    let others = db::reviews::addresses_of_reviewers(tx, course, student).await?;
+    let neighbours: HashSet<UserId> =
+        others.into_iter().filter(|(_, address)| own.contains(address)).map(|(id, _)| id).collect();
+    Ok(Surroundings {
+        recent_reviews: db::reviews::count_recent(tx, course, now).await? + 1,
+        recent_sessions: sessions.iter().map(|(_, figures)| figures.sessions).sum(),
+        praise: db::reviews::count_praise(tx, student, teacher, now).await?,
+        is_at_teachers: !own.is_disjoint(&teachers),
+        neighbours: u64::try_from(neighbours.len()).expect("few are asked"),
+    })
+}
+
+/// Addresses that tell something of who is behind them: not those that everybody has somewhere.
+fn telling_addresses(addresses: Vec<String>) -> HashSet<String> {
+    let tells = |address: &String| match address.parse() {
+        Ok(IpAddr::V4(address)) => {
+            !(address.is_loopback() || address.is_private() || address.is_link_local())
+        }
+        Ok(IpAddr::V6(address)) => {
+            !(address.is_loopback() || address.is_unique_local() || address.is_unicast_link_local())
+        }
+        Err(_) => false,
+    };
+    addresses.into_iter().filter(tells).collect()
+}
+
+/// Lets a review count: for the rating of its course, and for its teacher's bonus.
+async fn publish(tx: &mut Tx, review: &mut Review, now: Timestamp) -> Result<()> {
+    review.status = ReviewStatus::Published;
+    db::reviews::add_standing(tx, review.course_id, review.standing(), true).await?;
+    if review.bonus.is_positive() && review.bonus_status == BonusStatus::None {
+        pay_bonus(tx, review, now).await?;
+    }
+    Ok(())
+}
+
+/// Pays the bonus, or has it wait for the platform to have enough.
+async fn pay_bonus(tx: &mut Tx, review: &mut Review, now: Timestamp) -> Result<()> {
+    review.bonus_status = match ledger::post(tx, bonus_post(review, now), now).await {
+        Ok(()) => BonusStatus::Paid,
+        Err(Error::InsufficientFunds { .. }) => BonusStatus::Waiting,
+        Err(error) => return Err(error),
+    };
+    Ok(())
+}
+
+fn bonus_post(review: &Review, now: Timestamp) -> Post {
+    let Review { currency, bonus, teacher_id, course_id, .. } = *review;
+    let owners = [Owner::Platform, Owner::Earnings(teacher_id)];
+    let [debit, credit] = owners.each_ref().map(|owner| owner.account(currency));
+    let transfers = vec![Transfer { debit, credit, currency, amount: bonus }];
+    let figures = Figures { bonus, ..Figures::default() };
+    Post {
+        journal: Journal {
+            id: bonus_id(review.session_id),
+            kind: JournalKind::QualityBonus,
+            actor: None,
+            at: now,
+            transfers,
+        },
+        owners: owners.map(|owner| (owner, currency)).into(),
+        wallet_max: AMOUNT_MAX,
+        earning: Some(Earning { teacher_id, course_id, currency, at: now, figures }),
+    }
+}
+
+/// Tries to pay the bonuses that wait. Safe to run on every node at once.
+pub async fn pay_waiting(app: &App, now: Timestamp) -> Result<usize> {
+    let waiting = db::reviews::list_waiting(&mut app.db.read().await?, BONUSES_MAX).await?;
+    let mut paid = 0;
+    for id in waiting {
+        let mut tx = app.db.begin().await?;
+        let review = db::reviews::lock(&mut tx, id).await?;
+        // Another node may have been here.
+        let review = review.filter(|review| review.bonus_status == BonusStatus::Waiting);
+        let Some(mut review) = review else { continue };
+        pay_bonus(&mut tx, &mut review, now).await?;
+        if review.bonus_status == BonusStatus::Paid {
+            db::reviews::update(&mut tx, &review).await?;
+            tx.commit().await?;
+            paid += 1;
+            info!(review.id = %id, bonus = %review.bonus, "paid the bonus for review {id}");
+        }
+    }
+    Ok(paid)
+}
+
+/// Has an admin look at a review, as its teacher says it should not stand. Until then it does.
+pub async fn contest(
+    app: &App,
+    teacher: &User,
+    id: ReviewId,
+    reason: String,
+    now: Timestamp,
+) -> Result<()> {
+    let mut tx = app.db.begin().await?;
+    let review = db::reviews::lock(&mut tx, id).await?;
+    let review = review.filter(|review| review.teacher_id == teacher.id);
+    let mut review = review.ok_or(Error::NotFound("review"))?;
+    if review.contest.is_some() {
+        return Err(Error::ReviewClosed("you have contested this review already"));
+    }
+    if review.decision.is_some() || review.status != ReviewStatus::Published {
+        return Err(Error::ReviewClosed("an admin looks at this review, or has done so"));
+    }
+    review.contest = Some(Said { by: teacher.id, reason, at: now });
+    db::reviews::update(&mut tx, &review).await?;
+    tx.commit().await?;
+    info!(review.id = %id, teacher.id = %teacher.id, "review {id} is contested");
+    Ok(())
+}
+
+/// Decides whether a review stands. Said again, it changes nothing but the reason.
+///
+/// A bonus that was paid stays paid: the teacher may have been paid out since.
+pub async fn decide(
+    app: &App,
+    admin: &User,
+    (id, verdict): (ReviewId, Verdict),
+    reason: String,
+    now: Timestamp,
+) -> Result<()> {
+    let mut tx = app.db.begin().await?;
+    let mut review = db::reviews::lock(&mut tx, id).await?.ok_or(Error::NotFound("review"))?;
+    let is_published = review.status == ReviewStatus::Published;
+    match verdict {
+        Verdict::Approve if !is_published => publish(&mut tx, &mut review, now).await?,
+        Verdict::Reject => {
+            if is_published {
+                let standing = review.standing();
+                db::reviews::add_standing(&mut tx, review.course_id, standing, false).await?;
+            }
+            review.status = ReviewStatus::Rejected;
+            if review.bonus_status == BonusStatus::Waiting {
+                review.bonus_status = BonusStatus::None;
+            }
+        }
+        Verdict::Approve => {}
+    }
+    review.decision = Some(Said { by: admin.id, reason, at: now });
+    db::reviews::update(&mut tx, &review).await?;
+    tx.commit().await?;
+    info!(review.id = %id, admin.id = %admin.id, status = %review.status, "decided on review {id}");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_that_everybody_has_tell_nothing() {
+        let all = ["127.0.0.1", "10.1.2.3", "192.168.0.9", "::1", "fe80::1", "fd00::1", "x", ""];
+        assert!(telling_addresses(all.map(str::to_owned).into()).is_empty());
+        let some = ["203.0.113.9", "2001:db8::1"].map(str::to_owned);
+        assert_eq!(telling_addresses(some.clone().into()), HashSet::from(some));
+    }
+}
