@@ -18,6 +18,7 @@ use crate::{
     id::NodeId,
     limits::Limits,
     service::{
+        audience,
         claims::Claims,
         errands::Errands,
         idempotency::Running,
@@ -50,6 +51,8 @@ pub struct State {
     pub bus: Bus,
     /// What other nodes were asked.
     pub errands: Errands,
+    /// Who watches, on all nodes.
+    pub audience: audience::Viewers,
     /// Where this Murph listens, as soon as it does.
     address: OnceLock<SocketAddr>,
     /// What the bus has for this node, until somebody takes it to listen.
@@ -83,6 +86,7 @@ impl App {
             node_id,
             bus,
             errands: Errands::default(),
+            audience: audience::Viewers::default(),
             address: OnceLock::new(),
             inbox: Mutex::new(Some(inbox)),
             limits: Limits::new(&config.auth),

@@ -26,6 +26,7 @@ pub use self::{
 use crate::{
     config::BusSettings,
     domain::{
+        audience::Part,
         meter::Phase,
         session::{EndReason, Session},
     },
@@ -66,6 +67,8 @@ pub enum Notice {
     SignedOut { user_id: UserId },
     /// A node has left, and its sessions are to be taken over.
     Left { node_id: NodeId },
+    /// Who watches on a node: once for each tick, however many they are.
+    Audience { node_id: NodeId, part: Part },
 }
 
 /// A session as its meter has it. For showing only: nothing is decided by it.

@@ -8,9 +8,12 @@ use std::{
     path::Path,
 };
 
-use crate::cli::{
-    fail::{self, Failure},
-    sqlite_file,
+use crate::{
+    cli::{
+        fail::{self, Failure},
+        sqlite_file,
+    },
+    config::{Config, DatabaseUrl},
 };
 
 /// The right to serve or replace a `SQLite` database, until dropped.
@@ -20,6 +23,15 @@ pub(super) struct Lock {
 }
 
 impl Lock {
+    /// Takes the lock of the configured database, if it is one that has one: nobody may serve from
+    /// a `SQLite` file whose tables are changed.
+    pub(super) fn of(config: &Config) -> Result<Option<Self>, Failure> {
+        match config.database_url() {
+            DatabaseUrl::Sqlite(path) => Self::take(&path).map(Some),
+            DatabaseUrl::Postgres(_) => Ok(None),
+        }
+    }
+
     /// Takes the lock of the database at `path`. Its directory must be there.
     pub(super) fn take(path: &Path) -> Result<Self, Failure> {
         // Beside the database and not simply in the data directory: two servers with different

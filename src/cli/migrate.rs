@@ -59,7 +59,7 @@ async fn up(config: &Config) -> Result<ExitCode, Failure> {
         db.close().await;
         return output::line("the schema is current");
     }
-    let _lock = lock(config)?;
+    let _lock = Lock::of(config)?;
     migrate::up(&db).await?;
     db.close().await;
     for step in missing {
@@ -78,7 +78,7 @@ async fn down(config: &Config, is_agreed: bool) -> Result<ExitCode, Failure> {
         return Err(Failure::from("nothing was taken back".to_owned()));
     }
 
-    let _lock = lock(config)?;
+    let _lock = Lock::of(config)?;
     let db: Db = database::open(config).await?;
     let taken = migrate::down(&db).await?;
     db.close().await;
@@ -104,12 +104,4 @@ fn is_agreed_to(step: &str, is_production: bool) -> Result<bool, Failure> {
     Err(Failure::from(format!(
         "taking {step} back loses all data in it, and {why}; make a backup and add --yes"
     )))
-}
-
-/// Nobody may serve from a `SQLite` file whose tables are changed.
-fn lock(config: &Config) -> Result<Option<Lock>, Failure> {
-    match config.database_url() {
-        DatabaseUrl::Sqlite(path) => Lock::take(&path).map(Some),
-        DatabaseUrl::Postgres(_) => Ok(None),
-    }
 }

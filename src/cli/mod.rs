@@ -19,6 +19,7 @@ mod load;
 mod lock;
 mod migrate;
 mod output;
+mod rebuild;
 mod restore;
 mod serve;
 mod signals;
@@ -64,6 +65,8 @@ enum Command {
     Migrate(migrate::Options),
     /// Checks that the books balance, while servers run
     CheckLedger(check_ledger::Options),
+    /// Adds up anew what teachers earned and how courses are rated, from the ledger and the reviews
+    Rebuild,
     /// Shows the settings in effect as TOML, without the secrets
     Config,
     #[command(about = "Prints what is said on sockets, as AsyncAPI: to read and to generate from")]
@@ -142,6 +145,7 @@ async fn run(command: Command, settings: Settings) -> Result<ExitCode, Failure> 
             let config = config().map_err(Failure::from).map_err(cannot_check)?;
             check_ledger::run(&config, &options).await.map_err(cannot_check)
         }
+        Command::Rebuild => rebuild::run(&config()?).await,
         Command::Config => output::block(&config()?.masked()),
         Command::Asyncapi => output::block(ASYNCAPI),
         Command::User(command) => user::run(config()?, command).await,

@@ -44,6 +44,7 @@ pub mod books;
 pub mod catalogue;
 pub mod checkpoints;
 pub mod claims;
+pub mod income;
 pub mod inspect;
 pub mod logins;
 pub mod migrate;

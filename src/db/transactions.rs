@@ -7,7 +7,7 @@ use sqlx::FromRow;
 use crate::{
     db::Tx,
     domain::{
-        ledger::settled_session,
+        ledger::{rewarded_session, settled_session},
         payment::{PaymentStatus, Transaction, TransactionType},
     },
     error::Result,
@@ -55,7 +55,9 @@ struct Row {
 impl From<Row> for Transaction {
     fn from(row: Row) -> Self {
         let Row { kind, status, amount, currency, session_id, reference, at } = row;
-        let session_id = session_id.or_else(|| settled_session(&reference));
+        let session_id = session_id
+            .or_else(|| settled_session(&reference))
+            .or_else(|| rewarded_session(&reference));
         Self { kind, status, amount, currency, session_id, reference, at }
     }
 }

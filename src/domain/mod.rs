@@ -10,12 +10,14 @@
 //! * [`progress`]: how much of a video was watched.
 //! * [`receipt`]: a session's cost, stretch by stretch.
 //! * [`payment`]: money that comes in and goes out, and histories.
+//! * [`audience`]: who watches just now.
 //! * [`earnings`], [`calendar`]: what teachers earn, added up, by the days of their time zone.
 //! * [`review`]: what students say, and how far it can be believed.
 //! * [`user`], [`course`], [`video`]: people, and what they offer.
 //! * [`catalogue`]: looking for it.
 //! * [`audit`]: the ledger's invariants, replayed.
 
+pub mod audience;
 pub mod audit;
 pub mod books;
 pub mod calendar;

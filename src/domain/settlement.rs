@@ -23,9 +23,16 @@ pub fn divide(payment: Money, split: &Split) -> Shares {
     let platform = part(payment, split.platform);
     let partners: Vec<Money> =
         split.partners.iter().map(|partner| part(payment, partner.basis_points)).collect();
-    let teacher = payment - platform - partners.iter().copied().sum();
+    let teacher = teachers_share(payment, split);
     assert!(!teacher.is_negative(), "the shares of a split come to at most the whole");
     Shares { teacher, platform, partners }
+}
+
+/// The teacher's share of `payment`, as [`divide`] has it, without naming the others'.
+#[must_use]
+pub fn teachers_share(payment: Money, split: &Split) -> Money {
+    let partners = split.partners.iter().map(|partner| part(payment, partner.basis_points));
+    payment - part(payment, split.platform) - partners.sum()
 }
 
 fn part(payment: Money, share: BasisPoints) -> Money {

@@ -26,6 +26,7 @@ pub mod payments;
 pub mod reviews;
 pub mod sessions;
 pub mod socket;
+pub mod teacher;
 pub mod users;
 
 use std::{any::Any, time::Duration};
@@ -74,6 +75,7 @@ pub fn router(app: App, live: Live) -> Router {
         .merge(sessions::routes())
         .merge(payments::routes())
         .merge(reviews::routes())
+        .merge(teacher::routes())
         .merge(admin::routes());
     let routes = Router::new()
         .nest(PREFIX, api)

@@ -36,12 +36,12 @@ fn act(live: &Live, heard: Heard) {
             live.take_in(LiveSession::opening(*session, now, moment));
         }
         Heard::Gap => live.spawn(keep::reconcile(live.clone())),
-        Heard::Notice(notice) => obey(live, &notice),
+        Heard::Notice(notice) => obey(live, notice),
     }
 }
 
-fn obey(live: &Live, notice: &Notice) {
-    match *notice {
+fn obey(live: &Live, notice: Notice) {
+    match notice {
         Notice::End { session_id, reason, actor, answer } => {
             end(live, session_id, (reason, actor), answer);
         }
@@ -62,6 +62,7 @@ fn obey(live: &Live, notice: &Notice) {
             }
         }
         Notice::Left { .. } => live.spawn(keep::adopt(live.clone())),
+        Notice::Audience { node_id, part } => live.app.audience.hear(node_id, part),
     }
 }
 

@@ -259,6 +259,7 @@ impl LiveSession {
         let reading = state.apply(live, Event::Tick);
         self.follow(live, &mut state, &reading);
         state.pack(&reading, &mut turn.packed);
+        state.count(&reading, turn.audience);
         if state.stage != Stage::Open {
             return true;
         }

@@ -13,8 +13,11 @@ use super::{
 use crate::{
     config::Metering,
     domain::{
+        audience::Count,
         checkpoint,
         meter::{Phase, Reading},
+        session::Session,
+        settlement::teachers_share,
     },
     money::Money,
     time::whole_ms,
@@ -55,6 +58,16 @@ impl State {
         };
         frame.clear();
         tick.write(frame);
+    }
+
+    /// Counts it for its teacher. What would be free if it ended now has brought nothing yet.
+    pub(super) fn count(&self, reading: &Reading, audience: &mut Count) {
+        let Session { teacher_id, course_id, terms, .. } = &self.session;
+        let of_course = audience.entry((*teacher_id, *course_id, terms.currency)).or_default();
+        of_course.viewers += u64::from(self.socket.is_some());
+        if reading.free_remaining.is_zero() {
+            of_course.pending += teachers_share(reading.cost, &terms.split);
+        }
     }
 
     pub(super) fn pack(&self, reading: &Reading, packed: &mut Vec<u8>) {

@@ -14,7 +14,11 @@ use std::{
 
 use super::{Live, frame::TextFrame};
 use crate::{
-    domain::checkpoint::{self, SLOTS},
+    domain::{
+        audience::Count,
+        checkpoint::{self, SLOTS},
+    },
+    service::audience,
     time::Moment,
 };
 
@@ -31,6 +35,8 @@ pub(super) struct Turn<'a> {
     /// The slot's checkpoint, so far.
     pub(super) packed: Vec<u8>,
     pub(super) ticks: u64,
+    /// Who was met in this round.
+    pub(super) audience: &'a mut Count,
 }
 
 pub(super) fn run(live: &Live) {
@@ -42,6 +48,8 @@ pub(super) fn run(live: &Live) {
     let step = round / slots;
     let mut frame = TextFrame::new();
     let mut had_sessions = [false; SLOTS];
+    let mut audience = Count::new();
+    let mut rounds: u64 = 0;
     let mut nth: u32 = 0;
     let mut round_began = began;
     while !live.app.stop.is_cancelled() {
@@ -53,11 +61,13 @@ pub(super) fn run(live: &Live) {
             continue;
         }
         let slot = usize::try_from(nth).expect("a wheel has few slots");
-        turn(live, slot, &mut had_sessions[slot], &mut frame);
+        turn(live, slot, &mut had_sessions[slot], (&mut frame, &mut audience));
         live.app.metrics.record_tick_lag(now - due);
         nth += 1;
         if nth == slots {
             nth = 0;
+            rounds += 1;
+            tell_audience(live, rounds, std::mem::take(&mut audience));
             round_began += round;
             // After a standstill there is no point in catching up: time without proof is free.
             if now > round_began + round {
@@ -65,6 +75,12 @@ pub(super) fn run(live: &Live) {
             }
         }
     }
+}
+
+/// Tells who watches here, beside the wheel: there may be many courses.
+fn tell_audience(live: &Live, round: u64, audience: Count) {
+    let app = live.app.clone();
+    live.spawn(async move { audience::tell(&app, round, audience) });
 }
 
 /// Until `due`, or until an alarm rings; but never for long.
@@ -91,12 +107,17 @@ fn next_alarm(live: &Live, now: Moment) -> Option<crate::id::SessionId> {
 }
 
 /// Ticks the sessions of one slot, and hands their checkpoint on.
-fn turn(live: &Live, slot: usize, had_sessions: &mut bool, frame: &mut TextFrame) {
+fn turn(
+    live: &Live,
+    slot: usize,
+    had_sessions: &mut bool,
+    (frame, audience): (&mut TextFrame, &mut Count),
+) {
     let mut sessions = live.registry.take(slot);
     let mut packed = Vec::with_capacity(1 + sessions.len() * checkpoint::ENTRY_BYTES);
     checkpoint::begin(&mut packed);
     let empty = packed.len();
-    let mut turn = Turn { real_ms: live.real_ms(), frame, packed, ticks: 0 };
+    let mut turn = Turn { real_ms: live.real_ms(), frame, packed, ticks: 0, audience };
     sessions.retain(|session| session.tick(live, &mut turn));
     live.registry.give_back(slot, sessions);
     live.app.metrics.record_ticks(turn.ticks);

@@ -4,9 +4,11 @@
 //! go through [`writer`], which does many of them in one transaction; everything else that moves
 //! money has its own. Both end in [`ledger::apply`].
 
+pub mod audience;
 pub mod check;
 pub mod claims;
 pub mod courses;
+pub mod earnings;
 pub mod errands;
 pub mod idempotency;
 pub mod identity;

@@ -23,4 +23,5 @@ mod reviews;
 mod schema;
 mod sessions;
 mod socket_contract;
+mod teacher;
 mod world;

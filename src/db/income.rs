@@ -1,0 +1,159 @@
+//! What a teacher has earned, one session and one bonus after the other: straight off the ledger, so
+//! that the sum of it is the ledger's.
+
+use std::collections::HashMap;
+
+use sqlx::FromRow;
+use uuid::Uuid;
+
+use crate::{
+    db::{Conn, Tx, portable::hex_array, videos::count},
+    domain::{
+        calendar::Period,
+        earnings::{Entry, EntryKind, Figures},
+        ledger::{rewarded_session, settled_session},
+    },
+    error::Result,
+    id::{AccountId, CourseId, SessionId},
+    money::Money,
+    time::Timestamp,
+};
+
+/// A place in a list: entries of one moment are told apart by their journals.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub at: Timestamp,
+    pub journal_id: String,
+}
+
+/// Which end of a list comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    NewestFirst,
+    OldestFirst,
+}
+
+#[derive(FromRow)]
+struct Share {
+    at: Timestamp,
+    journal_id: String,
+    amount: Money,
+}
+
+#[derive(FromRow)]
+struct Source {
+    id: SessionId,
+    course_id: CourseId,
+    course_title: String,
+    started_at: Timestamp,
+    watched_ms: i64,
+    cost: Money,
+}
+
+macro_rules! shares {
+    ($behind:literal, $order:literal) => {
+        concat!(
+            "SELECT at, journal_id, amount FROM transfers
+              WHERE credit_account_id = $1 AND at >= $2 AND at < $3 AND (at, journal_id) ",
+            $behind,
+            " ($4, $5) ORDER BY at ",
+            $order,
+            ", journal_id ",
+            $order,
+            " LIMIT $6"
+        )
+    };
+}
+
+/// At most `limit` entries of the account of a teacher's earnings in `period`, behind `after`.
+pub async fn list(
+    tx: &mut Tx,
+    account: AccountId,
+    period: Period,
+    (order, after): (Order, Option<Place>),
+    limit: i64,
+) -> Result<Vec<Entry>> {
+    let (sql, begin) = match order {
+        Order::NewestFirst => (shares!("<", "DESC"), period.end),
+        Order::OldestFirst => (shares!(">", "ASC"), period.begin),
+    };
+    // The end is not in the period, and the beginning has no journal without a name.
+    let after = after.unwrap_or(Place { at: begin, journal_id: String::new() });
+    let shares: Vec<Share> = on!(tx, conn => sqlx::query_as(sql)
+        .bind(account)
+        .bind(period.begin)
+        .bind(period.end)
+        .bind(after.at)
+        .bind(&after.journal_id)
+        .bind(limit)
+        .fetch_all(conn)
+        .await)?;
+    let sources = sources(tx, shares.iter().filter_map(Share::session)).await?;
+    Ok(shares.into_iter().filter_map(|share| share.into_entry(&sources)).collect())
+}
+
+/// The sessions that brought it.
+async fn sources(
+    tx: &mut Tx,
+    ids: impl Iterator<Item = SessionId>,
+) -> Result<HashMap<SessionId, Source>> {
+    let uuids = ids.map(|id| id.uuid());
+    let rows: Vec<Source> = match tx.conn() {
+        Conn::Sqlite(conn) => {
+            sqlx::query_as(
+                "SELECT s.id, s.course_id, c.title AS course_title, s.started_at, s.watched_ms,
+                        s.cost
+                   FROM sessions s JOIN courses c ON c.id = s.course_id
+                  WHERE s.id IN (SELECT unhex(value) FROM json_each($1))",
+            )
+            .bind(hex_array(uuids))
+            .fetch_all(conn)
+            .await?
+        }
+        Conn::Postgres(conn) => {
+            sqlx::query_as(
+                "SELECT s.id, s.course_id, c.title AS course_title, s.started_at, s.watched_ms,
+                        s.cost
+                   FROM sessions s JOIN courses c ON c.id = s.course_id
+                  WHERE s.id = ANY($1)",
+            )
+            .bind(uuids.collect::<Vec<Uuid>>())
+            .fetch_all(conn)
+            .await?
+        }
+    };
+    Ok(rows.into_iter().map(|source| (source.id, source)).collect())
+}
+
+impl Share {
+    fn session(&self) -> Option<SessionId> {
+        settled_session(&self.journal_id).or_else(|| rewarded_session(&self.journal_id))
+    }
+
+    fn into_entry(self, sources: &HashMap<SessionId, Source>) -> Option<Entry> {
+        let source = sources.get(&self.session()?)?;
+        let (kind, figures) = match settled_session(&self.journal_id) {
+            Some(_) => {
+                let figures = Figures {
+                    sessions: 1,
+                    watched_ms: count(source.watched_ms),
+                    paid: source.cost,
+                    earned: self.amount,
+                    bonus: Money::ZERO,
+                };
+                (EntryKind::Session, figures)
+            }
+            None => (EntryKind::Bonus, Figures { bonus: self.amount, ..Figures::default() }),
+        };
+        Some(Entry {
+            at: self.at,
+            journal_id: self.journal_id,
+            kind,
+            session_id: source.id,
+            course_id: source.course_id,
+            course_title: source.course_title.clone(),
+            started_at: source.started_at,
+            figures,
+        })
+    }
+}

@@ -1,0 +1,352 @@
+//! `/api/v1/teacher`: what teachers look at. Students' reviews of them are in [`super::reviews`].
+
+mod export;
+mod live;
+
+use axum::{
+    Router,
+    body::Body,
+    extract::State,
+    http::{HeaderValue, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    app::App,
+    db::{
+        self,
+        catalogue::Listed,
+        income::{Order, Place},
+    },
+    domain::{
+        calendar::{Day, Period, Step, Zone},
+        catalogue::{Filter, Place as CoursePlace, Sort},
+        course::CourseStatus,
+        earnings::{Entry, EntryKind, Figures},
+        ledger::Owner,
+    },
+    error::{Error, Result},
+    http::{
+        courses::CourseView,
+        extract::{Json, Query, Teacher},
+        page::{self, Page},
+    },
+    id::{CourseId, SessionId, UserId},
+    money::{Currency, Money},
+    service::{
+        earnings::{self, CourseSums, Dashboard},
+        payments::currency_or_default,
+    },
+    time::Timestamp,
+};
+
+/// The days that are shown if nothing else is asked for, before the last one.
+const DAYS_BEFORE: u16 = 29;
+
+pub fn routes() -> Router<App> {
+    Router::new()
+        .route("/teacher/dashboard", get(dashboard))
+        .route("/teacher/earnings", get(list_earnings))
+        .route("/teacher/earnings.csv", get(export_earnings))
+        .route("/teacher/courses", get(courses))
+        .route("/teacher/live", get(live::watch))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DashboardQuery {
+    /// Of the IANA database; what days are is counted there.
+    time_zone: Option<String>,
+}
+
+fn zone(name: Option<&str>) -> Result<Zone> {
+    match name {
+        None => Ok(Zone::utc()),
+        Some(name) => name.parse().map_err(|problem: String| Error::invalid("time_zone", problem)),
+    }
+}
+
+/// How it goes: viewers, earnings, courses, reviews.
+async fn dashboard(
+    State(app): State<App>,
+    Teacher(teacher): Teacher,
+    Query(query): Query<DashboardQuery>,
+) -> Result<Json<Dashboard>> {
+    let zone = zone(query.time_zone.as_deref())?;
+    Ok(Json(earnings::dashboard(&app, teacher.user.id, &zone, app.clock.now()).await?))
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum By {
+    #[default]
+    Day,
+    Hour,
+    Session,
+}
+
+impl<'de> Deserialize<'de> for By {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let word = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        match &*word {
+            "day" => Ok(Self::Day),
+            "hour" => Ok(Self::Hour),
+            "session" => Ok(Self::Session),
+            _ => Err(serde::de::Error::custom("is none of day, hour, session")),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EarningsQuery {
+    #[serde(default)]
+    by: By,
+    currency: Option<Currency>,
+    course_id: Option<CourseId>,
+    /// The first and the last day, in the time zone.
+    from: Option<String>,
+    to: Option<String>,
+    time_zone: Option<String>,
+    limit: Option<u32>,
+    cursor: Option<String>,
+}
+
+/// The days somebody asks for.
+struct Range {
+    zone: Zone,
+    days: (Day, Day),
+}
+
+impl Range {
+    fn read(
+        (from, to): (Option<&str>, Option<&str>),
+        time_zone: Option<&str>,
+        now: Timestamp,
+    ) -> Result<Self> {
+        let zone = zone(time_zone)?;
+        let day = |param, text: Option<&str>| {
+            let day = text.map(str::parse::<Day>).transpose();
+            day.map_err(|problem| Error::invalid(param, problem))
+        };
+        let last = day("to", to)?.unwrap_or_else(|| zone.day_of(now));
+        let first = day("from", from)?.unwrap_or_else(|| last.days_before(DAYS_BEFORE));
+        if first > last {
+            return Err(Error::invalid("from", "is later than to"));
+        }
+        Ok(Self { zone, days: (first, last) })
+    }
+
+    fn period(&self) -> Period {
+        let (first, last) = self.days;
+        Period { begin: self.zone.begin_of(first), end: self.zone.begin_of(last.next()) }
+    }
+}
+
+/// What was earned on a day or in an hour. Those in which nothing was are there, too.
+#[derive(Serialize)]
+struct PeriodView {
+    day: Day,
+    begin: Timestamp,
+    end: Timestamp,
+    currency: Currency,
+    #[serde(flatten)]
+    figures: FiguresView,
+}
+
+#[derive(Serialize)]
+struct FiguresView {
+    sessions: u64,
+    watched_ms: u64,
+    /// By the students.
+    paid: Money,
+    /// Of that, what the platform and partners got.
+    fee: Money,
+    earned: Money,
+    bonus: Money,
+    /// Earned and bonus.
+    total: Money,
+}
+
+impl From<Figures> for FiguresView {
+    fn from(figures: Figures) -> Self {
+        Self {
+            sessions: figures.sessions,
+            watched_ms: figures.watched_ms,
+            paid: figures.paid,
+            fee: figures.fee(),
+            earned: figures.earned,
+            bonus: figures.bonus,
+            total: figures.total(),
+        }
+    }
+}
+
+/// One session or one bonus.
+#[derive(Serialize)]
+struct EntryView {
+    at: Timestamp,
+    kind: EntryKind,
+    session_id: SessionId,
+    course_id: CourseId,
+    course_title: String,
+    started_at: Timestamp,
+    currency: Currency,
+    #[serde(flatten)]
+    figures: FiguresView,
+}
+
+impl From<(Entry, Currency)> for EntryView {
+    fn from((entry, currency): (Entry, Currency)) -> Self {
+        Self {
+            at: entry.at,
+            kind: entry.kind,
+            session_id: entry.session_id,
+            course_id: entry.course_id,
+            course_title: entry.course_title,
+            started_at: entry.started_at,
+            currency,
+            figures: entry.figures.into(),
+        }
+    }
+}
+
+/// What one has earned, newest first: by the day, by the hour, or each session and bonus.
+async fn list_earnings(
+    State(app): State<App>,
+    Teacher(teacher): Teacher,
+    Query(query): Query<EarningsQuery>,
+) -> Result<Response> {
+    let currency = currency_or_default(&app, query.currency)?;
+    let days = (query.from.as_deref(), query.to.as_deref());
+    let range = Range::read(days, query.time_zone.as_deref(), app.clock.now())?;
+    let limit = page::limit(query.limit)?;
+    let cursor = query.cursor.as_deref().map(page::read_cursor).transpose()?;
+    let of = (teacher.user.id, currency);
+    let step = match query.by {
+        By::Day => Step::Day,
+        By::Hour => Step::Hour,
+        By::Session if query.course_id.is_some() => {
+            return Err(Error::invalid("course_id", "is for earnings by day or by hour"));
+        }
+        By::Session => {
+            let page = entries(&app, of, &range, (cursor.as_deref(), limit)).await?;
+            return Ok(Json(page).into_response());
+        }
+    };
+    let before = cursor.as_deref().map(read_moment).transpose()?;
+    let periods = range.zone.periods(step, range.days, before, limit + 1);
+    let mut tx = app.db.read().await?;
+    let found = earnings::by_period(&mut tx, of, query.course_id, &periods).await?;
+    let view = |(period, figures): (Period, Figures)| PeriodView {
+        day: range.zone.day_of(period.begin),
+        begin: period.begin,
+        end: period.end,
+        currency,
+        figures: figures.into(),
+    };
+    let found: Vec<PeriodView> = found.into_iter().map(view).collect();
+    let page = Page::<PeriodView>::new(found, limit, |last| last.begin.micros().to_string());
+    Ok(Json(page).into_response())
+}
+
+fn read_moment(cursor: &str) -> Result<Timestamp> {
+    let at = cursor.parse().ok().and_then(Timestamp::from_micros);
+    at.filter(|at| (Timestamp::EPOCH..=Timestamp::END).contains(at)).ok_or_else(page::not_a_cursor)
+}
+
+async fn entries(
+    app: &App,
+    (teacher, currency): (UserId, Currency),
+    range: &Range,
+    (cursor, limit): (Option<&str>, usize),
+) -> Result<Page<EntryView>> {
+    let after = cursor.map(read_place).transpose()?;
+    let account = Owner::Earnings(teacher).account(currency);
+    let one_more = i64::try_from(limit + 1).expect("a page is small");
+    let order = (Order::NewestFirst, after);
+    let mut tx = app.db.read().await?;
+    let found = db::income::list(&mut tx, account, range.period(), order, one_more).await?;
+    let found = found.into_iter().map(|entry| (entry, currency)).collect();
+    Ok(Page::new(found, limit, |(entry, _): &(Entry, Currency)| {
+        format!("{} {}", entry.at.micros(), entry.journal_id)
+    }))
+}
+
+fn read_place(cursor: &str) -> Result<Place> {
+    let (at, journal_id) = cursor.split_once(' ').ok_or_else(page::not_a_cursor)?;
+    Ok(Place { at: read_moment(at)?, journal_id: journal_id.to_owned() })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ExportQuery {
+    currency: Option<Currency>,
+    from: Option<String>,
+    to: Option<String>,
+    time_zone: Option<String>,
+}
+
+/// All sessions and bonuses of some days as a table for a spreadsheet, oldest first.
+async fn export_earnings(
+    State(app): State<App>,
+    Teacher(teacher): Teacher,
+    Query(query): Query<ExportQuery>,
+) -> Result<Response> {
+    let currency = currency_or_default(&app, query.currency)?;
+    let days = (query.from.as_deref(), query.to.as_deref());
+    let range = Range::read(days, query.time_zone.as_deref(), app.clock.now())?;
+    let (first, last) = range.days;
+    let name = format!("attachment; filename=\"earnings-{currency}-{first}-{last}.csv\"");
+    let name = HeaderValue::try_from(name).expect("days and currencies are ASCII");
+    let account = Owner::Earnings(teacher.user.id).account(currency);
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=utf-8")),
+        (header::CONTENT_DISPOSITION, name),
+    ];
+    let body = Body::from_stream(export::table(app, (account, currency), range));
+    Ok((headers, body).into_response())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CoursesQuery {
+    status: Option<CourseStatus>,
+    limit: Option<u32>,
+    cursor: Option<String>,
+}
+
+/// One's own course, with what it has brought.
+#[derive(Serialize)]
+struct OwnCourse {
+    #[serde(flatten)]
+    course: CourseView,
+    #[serde(flatten)]
+    sums: CourseSums,
+}
+
+impl From<(Listed, CourseSums)> for OwnCourse {
+    fn from((listed, sums): (Listed, CourseSums)) -> Self {
+        Self { course: listed.into(), sums }
+    }
+}
+
+/// One's own courses, whether on offer or not; newest first.
+async fn courses(
+    State(app): State<App>,
+    Teacher(teacher): Teacher,
+    Query(query): Query<CoursesQuery>,
+) -> Result<Json<Page<OwnCourse>>> {
+    let limit = page::limit(query.limit)?;
+    let cursor = query.cursor.as_deref().map(page::read_cursor).transpose()?;
+    let after =
+        cursor.map(|cursor| cursor.parse().map_err(|_| page::not_a_cursor())).transpose()?;
+    let filter = Filter::own(teacher.user.id, query.status);
+    let after = (Sort::Newest, after.map(|id| CoursePlace { id, value: 0 }));
+    let one_more = i64::try_from(limit + 1).expect("a page is small");
+    let mut tx = app.db.read().await?;
+    let found = db::catalogue::list(&mut tx, &filter, after, one_more).await?;
+    let found = earnings::of_courses(&app, &mut tx, teacher.user.id, found).await?;
+    Ok(Json(Page::new(found, limit, |(listed, _)| listed.course.id.to_string())))
+}

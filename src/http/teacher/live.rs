@@ -1,0 +1,127 @@
+//! `GET /api/v1/teacher/live`: server-sent events while students watch.
+//!
+//! Each event is the whole view, so whoever comes back has missed nothing: with `Last-Event-ID` it
+//! is sent again only if it is another by now. A client that reads slowly is sent fewer of them,
+//! each the newest; nobody waits for it.
+
+use std::{convert::Infallible, time::Duration};
+
+use axum::{
+    extract::State,
+    http::{HeaderMap, HeaderName, HeaderValue, header},
+    response::{
+        IntoResponse, Response,
+        sse::{Event, KeepAlive, Sse},
+    },
+};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use futures_util::{Stream, stream};
+use sha2::{Digest, Sha256};
+use tokio::time::{Interval, MissedTickBehavior, interval};
+
+use super::DashboardQuery;
+use crate::{
+    app::App,
+    domain::calendar::Zone,
+    error::{OrLog, Result},
+    http::extract::{Query, Teacher},
+    service::{
+        audience::CountedView,
+        earnings,
+        identity::{self, Caller},
+    },
+};
+
+/// The name of the events.
+const EVENT: &str = "live";
+
+/// How soon a browser that lost the connection comes back.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// After so long a silence a comment is sent, so that no proxy takes the connection for dead.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// How much of a hash is enough to tell two views apart.
+const ID_BYTES: usize = 12;
+
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
+/// What is needed to go on.
+struct View {
+    app: App,
+    teacher: Caller,
+    zone: Zone,
+    timer: Interval,
+    /// The id of what was sent last.
+    shown: Option<String>,
+    _counted: CountedView,
+}
+
+/// Viewers and earnings, at each tick at which they are not what they were.
+pub(super) async fn watch(
+    State(app): State<App>,
+    Teacher(teacher): Teacher,
+    Query(query): Query<DashboardQuery>,
+    headers: HeaderMap,
+) -> Result<Response> {
+    let zone = super::zone(query.time_zone.as_deref())?;
+    let counted = app.audience.count_view(teacher.user.id)?;
+    let mut timer = interval(app.clock.cadence(app.config.metering.tick()));
+    timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let shown = headers.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok()).map(str::to_owned);
+    let view = View { app, teacher, zone, timer, shown, _counted: counted };
+    let events = Sse::new(events(view)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
+    let mut response = events.into_response();
+    // For proxies that would rather collect an answer first.
+    let unbuffered = HeaderName::from_static("x-accel-buffering");
+    response.headers_mut().insert(unbuffered, HeaderValue::from_static("no"));
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
+fn events(view: View) -> impl Stream<Item = Result<Event, Infallible>> {
+    stream::unfold(view, |mut view| async move {
+        let event = view.next().await?;
+        Some((Ok(event), view))
+    })
+}
+
+impl View {
+    /// The next event, when there is something new. `None`: this is over.
+    async fn next(&mut self) -> Option<Event> {
+        let stopped = self.app.stop.clone();
+        loop {
+            tokio::select! {
+                () = stopped.cancelled() => return None,
+                _ = self.timer.tick() => {}
+            }
+            if !self.may_go_on().await? {
+                return None;
+            }
+            let Some(json) = self.look().await else { continue };
+            let hash = Sha256::digest(&json);
+            let id = URL_SAFE_NO_PAD.encode(&hash[..ID_BYTES]);
+            if self.shown.as_ref() != Some(&id) {
+                let event = Event::default().event(EVENT).id(&id).retry(RETRY).data(json);
+                self.shown = Some(id);
+                return Some(event);
+            }
+        }
+    }
+
+    /// Whether the sign-in still stands. `None`: nobody knows, so it is over.
+    async fn may_go_on(&self) -> Option<bool> {
+        let Caller { user, login_id } = &self.teacher;
+        let now = self.app.clock.now();
+        let found = identity::find_signed_in(&self.app, user.id, *login_id, now).await;
+        Some(found.or_log("looking for a teacher's sign-in")?.is_some())
+    }
+
+    /// How it is, as JSON. `None` if the database cannot say just now.
+    async fn look(&self) -> Option<String> {
+        let (teacher, now) = (self.teacher.user.id, self.app.clock.now());
+        let live = earnings::live(&self.app, teacher, &self.zone, now).await;
+        let live = live.or_log("looking at a teacher's earnings")?;
+        serde_json::to_string(&live).or_log("writing a teacher's earnings")
+    }
+}

@@ -1,0 +1,91 @@
+//! Who watches just now, on all nodes: what they tell each other at each tick.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard},
+    time::{Duration, Instant},
+};
+
+use dashmap::{DashMap, Entry};
+
+use crate::{
+    app::App,
+    bus::{Notice, To},
+    domain::audience::{Audience, Audiences, Count, Part, parts},
+    error::{Error, Result},
+    id::{CourseId, NodeId, UserId},
+    money::Currency,
+};
+
+/// A node that was not heard of for so many ticks is gone, and its viewers with it.
+const TICKS_MAX: u32 = 3;
+
+/// How many live views one teacher may have open on a node.
+const VIEWS_MAX: u32 = 8;
+
+/// Who watches, as far as this node has heard. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Viewers(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    audiences: Mutex<Audiences>,
+    views: DashMap<UserId, u32>,
+}
+
+/// One open live view, counted for as long as this is kept.
+#[derive(Debug)]
+pub struct CountedView {
+    viewers: Viewers,
+    teacher: UserId,
+}
+
+impl Viewers {
+    pub fn hear(&self, node: NodeId, part: Part) {
+        self.audiences().hear(node, part, Instant::now());
+    }
+
+    /// The audience of `teacher`, by course.
+    #[must_use]
+    pub fn of(&self, app: &App, teacher: UserId) -> Vec<(CourseId, Currency, Audience)> {
+        let mut audiences = self.audiences();
+        // A clock that is moved by hand does not keep nodes from dying.
+        audiences.forget(Instant::now(), patience(app));
+        audiences.of(teacher)
+    }
+
+    /// Counts a live view, if its teacher may have one more.
+    pub fn count_view(&self, teacher: UserId) -> Result<CountedView> {
+        let mut views = self.0.views.entry(teacher).or_default();
+        if *views >= VIEWS_MAX {
+            return Err(Error::RateLimited { retry_after: Duration::from_secs(1) });
+        }
+        *views += 1;
+        Ok(CountedView { viewers: self.clone(), teacher })
+    }
+
+    fn audiences(&self) -> MutexGuard<'_, Audiences> {
+        self.0.audiences.lock().expect("nobody panics while holding it")
+    }
+}
+
+fn patience(app: &App) -> Duration {
+    app.config.metering.tick() * TICKS_MAX
+}
+
+impl Drop for CountedView {
+    fn drop(&mut self) {
+        if let Entry::Occupied(mut views) = self.viewers.0.views.entry(self.teacher) {
+            *views.get_mut() -= 1;
+            if *views.get() == 0 {
+                views.remove();
+            }
+        }
+    }
+}
+
+/// Tells all nodes, this one too, who watches here.
+pub fn tell(app: &App, round: u64, count: Count) {
+    for part in parts(round, count) {
+        app.bus.publish(To::All, Notice::Audience { node_id: app.node_id, part });
+    }
+}
