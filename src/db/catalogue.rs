@@ -3,22 +3,19 @@
 //! Every list walks an index in the order it is asked for and stops when the page is full, so a
 //! page costs the same among a hundred courses and among a hundred thousand.
 
-use sqlx::{AssertSqlSafe, FromRow};
+use sqlx::FromRow;
 use uuid::Uuid;
 
 use crate::{
-    db::{Conn, Tx, courses::Row, videos::count},
+    db::{Tx, courses::Row, videos::count},
     domain::{
-        catalogue::{Filter, Place, Shelf, Sort, Tier, Words},
+        catalogue::{Filter, Place, Shelf, Sort},
         course::{Course, PRICE_MAX},
     },
     error::Result,
     id::{CategoryId, CourseId, UserId},
     money::Money,
 };
-
-/// With fewer courses than these, a search is for rare words.
-const RARE: i64 = 500;
 
 /// In hundredths: no course is rated so well.
 const RATING_BEYOND: i64 = 501;
@@ -36,7 +33,7 @@ pub struct Listed {
 }
 
 #[derive(FromRow)]
-struct ListedRow {
+pub(super) struct ListedRow {
     #[sqlx(flatten)]
     course: Row,
     teacher_name: String,
@@ -62,7 +59,7 @@ impl From<ListedRow> for Listed {
 /// Courses that are found somehow, with the names of what they refer to: looked up for the page
 /// alone, once that is cut.
 macro_rules! listed {
-    ($($found:literal),* ; $order:literal) => {
+    ($($found:expr),* ; $order:literal) => {
         concat!(
             "SELECT ",
             course_columns!(),
@@ -180,159 +177,11 @@ pub async fn list(
     Ok(rows.into_iter().map(Listed::from).collect())
 }
 
-/// At most `limit` courses on offer that have all `words`, in one tier, the newest first.
-pub async fn search(
-    tx: &mut Tx,
-    words: &Words,
-    filter: &Filter,
-    (tier, after): (Tier, Option<CourseId>),
-    limit: i64,
-) -> Result<Vec<Listed>> {
-    let rows: Vec<ListedRow> = match tx.conn() {
-        Conn::Sqlite(conn) => {
-            // `CROSS`: the words lead, and their order is the list's.
-            let search = sqlx::query_as(listed!(
-                ", n.number FROM course_words w CROSS JOIN course_numbers n ON n.number = w.rowid
-                   CROSS JOIN courses c ON c.id = n.course_id
-                 WHERE course_words MATCH $1 AND w.rowid < coalesce(
-                     (SELECT number FROM course_numbers WHERE course_id = $7), 9223372036854775807)
-                   AND c.status = 'published'
-                   AND ($2 IS NULL OR c.category_id = $2) AND ($3 IS NULL OR c.teacher_id = $3)
-                   AND ($4 IS NULL OR c.currency = $4)
-                   AND ($5 IS NULL OR c.price_per_minute >= $5)
-                   AND ($6 IS NULL OR c.price_per_minute <= $6) AND c.rating >= $9
-                 ORDER BY w.rowid DESC LIMIT $8"; "number DESC"
-            ));
-            search
-                .bind(sqlite_words(words, tier))
-                .bind(category(filter))
-                .bind(teacher(filter))
-                .bind(filter.currency)
-                .bind(filter.min_price)
-                .bind(filter.max_price)
-                .bind(after)
-                .bind(limit)
-                .bind(filter.min_rating)
-                .fetch_all(conn)
-                .await?
-        }
-        Conn::Postgres(conn) => {
-            // One plan does not fit a word of all courses and one of few, so these are planned for
-            // what is looked for: ids, numbers, and words, which are letters and digits.
-            let has_words = has_postgres_words(words, tier);
-            let found = format!(
-                "SELECT COUNT(*) FROM (SELECT 1 FROM courses c WHERE {has_words} LIMIT {RARE}) found"
-            );
-            let found = sqlx::query_scalar(AssertSqlSafe(found)).persistent(false);
-            let found: i64 = found.fetch_one(&mut *conn).await?;
-            let find = postgres_search(&has_words, found < RARE, (filter, after), limit);
-            let search = sqlx::query_as(AssertSqlSafe(find)).persistent(false);
-            search.fetch_all(conn).await?
-        }
-    };
-    Ok(rows.into_iter().map(Listed::from).collect())
-}
-
-/// The condition that a course has the words.
-fn has_postgres_words(words: &Words, tier: Tier) -> String {
-    let query = format!("to_tsquery('simple', '{}')", postgres_words(words, tier));
-    match tier {
-        Tier::Title => format!("c.title_words @@ {query}"),
-        Tier::Text => format!("c.words @@ {query} AND NOT c.title_words @@ {query}"),
-        Tier::Begins => format!("c.words @@ {query}"),
-    }
-}
-
-/// Rare words are found by their index and then sorted: `OFFSET 0` has the planner do so, who would
-/// rather walk all courses in their order until the page is full. For common ones that is right.
-fn postgres_search(
-    has_words: &str,
-    is_rare: bool,
-    (filter, after): (&Filter, Option<CourseId>),
-    limit: i64,
-) -> String {
-    let conditions = [
-        Some(has_words.to_owned()),
-        after.map(|id| format!("c.id < '{id}'")),
-        category(filter).map(|id| format!("c.category_id = '{id}'")),
-        teacher(filter).map(|id| format!("c.teacher_id = '{id}'")),
-        filter.currency.map(|currency| format!("c.currency = '{currency}'")),
-        filter.min_price.map(|price| format!("c.price_per_minute >= {}", price.micros())),
-        filter.max_price.map(|price| format!("c.price_per_minute <= {}", price.micros())),
-        (filter.min_rating > 0).then(|| format!("c.rating >= {}", filter.min_rating)),
-    ];
-    let mut holds = String::from("c.status = 'published'");
-    for condition in conditions.into_iter().flatten() {
-        holds.push_str(" AND ");
-        holds.push_str(&condition);
-    }
-    let page = if is_rare {
-        listed!(
-            " FROM (SELECT * FROM courses c WHERE FOUND OFFSET 0) c ORDER BY c.id DESC LIMIT MOST";
-            "c.id DESC"
-        )
-    } else {
-        listed!(" FROM courses c WHERE FOUND ORDER BY c.id DESC LIMIT MOST"; "c.id DESC")
-    };
-    page.replace("MOST", &limit.to_string()).replace("FOUND", &holds)
-}
-
-fn category(filter: &Filter) -> Option<CategoryId> {
-    match filter.shelf {
-        Shelf::Category(id) => Some(id),
-        Shelf::All | Shelf::Teacher(_) | Shelf::Own(_) => filter.category_id,
-    }
-}
-
-fn teacher(filter: &Filter) -> Option<UserId> {
-    match filter.shelf {
-        Shelf::Teacher(id) | Shelf::Own(id) => Some(id),
-        Shelf::All | Shelf::Category(_) => None,
-    }
-}
-
 /// What a shelf is found by; nothing is found by nobody's id.
 fn key(shelf: Shelf) -> Uuid {
     match shelf {
         Shelf::All => Uuid::nil(),
         Shelf::Category(id) => CategoryId::uuid(id),
         Shelf::Teacher(id) | Shelf::Own(id) => UserId::uuid(id),
-    }
-}
-
-/// A search as FTS5 reads it. Words are letters and digits, so quotes are enough.
-fn sqlite_words(words: &Words, tier: Tier) -> String {
-    let all = |or_longer| joined(words, " AND ", |word| format!("\"{word}\"{or_longer}"));
-    match tier {
-        Tier::Title => format!("title : ({})", all("")),
-        Tier::Text => format!("({all}) NOT (title : ({all}))", all = all("")),
-        Tier::Begins => all(" *"),
-    }
-}
-
-/// A search as PostgreSQL reads it, within quotes.
-fn postgres_words(words: &Words, tier: Tier) -> String {
-    let or_longer = if tier == Tier::Begins { ":*" } else { "" };
-    joined(words, " & ", |word| format!("''{word}''{or_longer}"))
-}
-
-fn joined(words: &Words, by: &str, each: impl Fn(&str) -> String) -> String {
-    let words: Vec<String> = words.as_slice().iter().map(|word| each(word)).collect();
-    words.join(by)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_search_is_words_and_nothing_else() {
-        let words = Words::of("Rust \"OR");
-        assert_eq!(sqlite_words(&words, Tier::Title), r#"title : ("rust" AND "or")"#);
-        assert_eq!(sqlite_words(&words, Tier::Begins), r#""rust" * AND "or" *"#);
-        assert_eq!(postgres_words(&words, Tier::Begins), "''rust'':* & ''or'':*");
-        let one = Words::of("ab");
-        assert_eq!(sqlite_words(&one, Tier::Text), r#"("ab") NOT (title : ("ab"))"#);
-        assert_eq!(postgres_words(&one, Tier::Text), "''ab''");
     }
 }

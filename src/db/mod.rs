@@ -30,6 +30,8 @@ pub mod accounts;
 #[macro_use]
 pub mod courses;
 #[macro_use]
+pub mod catalogue;
+#[macro_use]
 pub mod earnings;
 #[macro_use]
 pub mod idempotency;
@@ -41,7 +43,6 @@ pub mod sessions;
 pub mod audit;
 pub mod backup;
 pub mod books;
-pub mod catalogue;
 pub mod checkpoints;
 pub mod claims;
 pub mod income;
@@ -53,6 +54,7 @@ pub mod payments;
 pub mod progress;
 pub mod rebuild;
 pub mod reviews;
+pub mod search;
 pub mod secrets;
 pub mod seen;
 pub mod transactions;

@@ -186,7 +186,7 @@ pub async fn search(
     while !words.as_slice().is_empty() && found.len() < limit {
         let missing = i64::try_from(limit - found.len()).expect("a page is small");
         let place = (at.tier, at.after);
-        let more = db::catalogue::search(tx, words, filter, place, missing).await?;
+        let more = db::search::search(tx, words, filter, place, missing).await?;
         found.extend(more.into_iter().map(|listed| (at.tier, listed)));
         let tier = match at.tier {
             Tier::Title => Tier::Text,

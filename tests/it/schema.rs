@@ -53,6 +53,7 @@ async fn columns(db: &Db) -> Vec<Column> {
             "SELECT table_name::text, column_name::text, is_nullable = 'YES'
                FROM information_schema.columns
               WHERE table_schema = 'public' AND table_name <> '_sqlx_migrations'
+                AND table_name <> 'course_words'
                 AND NOT (table_name = 'courses' AND column_name IN ('words', 'title_words'))
               ORDER BY table_name::text COLLATE \"C\", column_name::text COLLATE \"C\"",
         )

@@ -17,6 +17,7 @@ async fn ten_servers_start_at_once_on_a_new_database() {
     for serving in &all {
         place.run(&["health", "--url", &serving.url()]).well();
     }
+    place.run(&["rebuild"]).well();
     // Asked all at once, so that they stop all at once.
     for serving in &all {
         serving.signal("TERM");

@@ -26,8 +26,10 @@ fn a_second_server_on_one_file_is_refused() {
     let set = ["serve", "--set", "server.data_dir=other", "--set", &url];
     place.run(&set).badly(1, &["another Murph is at work on"]);
     place.run(&["migrate", "--down", "--yes"]).badly(1, &words);
+    place.run(&["rebuild"]).badly(1, &words);
     place.run(&["check-ledger"]).well();
     serving.stop();
+    place.run(&["rebuild"]).well();
     place.serve(&[]).url();
 }
 

@@ -35,6 +35,7 @@ async fn a_course_is_offered_and_everybody_sees_it() {
             "status": "published",
             "price_per_minute": "0.50", "currency": "USD", "platform_basis_points": 1_000,
             "partners": [{"name": "museum", "basis_points": 3_000}],
+            "rating": null, "reviews": 0,
             "created_at": app.now(), "updated_at": app.now(),
         })
     );
@@ -42,6 +43,7 @@ async fn a_course_is_offered_and_everybody_sees_it() {
     let mut details = made.body.clone();
     details["video_count"] = json!(0);
     details["duration_ms"] = json!(0);
+    details["statistics"] = json!({"sessions": 0, "watched_ms": 0});
     details["progress"] = json!({"watched_ms": 0, "watch_percentage": 0, "videos": []});
     assert_eq!(student.get(&path).await.is(200).body, details);
     details["progress"] = Value::Null;

@@ -1,0 +1,40 @@
+-- For each word the courses that have it, in the order of lists: the index of a tsvector has none,
+-- and would have to find all courses with a word, and sort them, for a page of twenty.
+
+CREATE TABLE course_words (
+  word      TEXT    COLLATE "C" NOT NULL,
+  in_title  BOOLEAN NOT NULL,                       -- or in the description only
+  course_id UUID    NOT NULL REFERENCES courses (id),
+  PRIMARY KEY (word, in_title, course_id)
+);
+
+CREATE FUNCTION words_of(title text, description text)
+  RETURNS TABLE (word text, in_title boolean) LANGUAGE sql IMMUTABLE AS $$
+  SELECT w, true FROM unnest(tsvector_to_array(to_tsvector('simple', title))) w
+  UNION ALL
+  (SELECT w, false FROM unnest(tsvector_to_array(to_tsvector('simple', description))) w
+   EXCEPT SELECT w, false FROM unnest(tsvector_to_array(to_tsvector('simple', title))) w)
+$$;
+
+CREATE FUNCTION keep_course_words() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF TG_OP = 'UPDATE' THEN
+    DELETE FROM course_words k USING words_of(OLD.title, OLD.description) w
+     WHERE k.word = w.word AND k.in_title = w.in_title AND k.course_id = OLD.id;
+  END IF;
+  INSERT INTO course_words (word, in_title, course_id)
+    SELECT w.word, w.in_title, NEW.id FROM words_of(NEW.title, NEW.description) w;
+  RETURN NULL;
+END $$;
+
+CREATE TRIGGER courses_inserted AFTER INSERT ON courses
+  FOR EACH ROW EXECUTE FUNCTION keep_course_words();
+CREATE TRIGGER courses_updated AFTER UPDATE OF title, description ON courses
+  FOR EACH ROW WHEN (OLD.title <> NEW.title OR OLD.description <> NEW.description)
+  EXECUTE FUNCTION keep_course_words();
+
+INSERT INTO course_words (word, in_title, course_id)
+  SELECT w.word, w.in_title, c.id FROM courses c, words_of(c.title, c.description) w;
+
+DROP INDEX courses_by_title_words;
+DROP INDEX courses_by_words;
