@@ -36,6 +36,7 @@ use murph::{
     db::{self, Db},
     domain::{
         course::{Course, Split},
+        review::Standing,
         user::{Role, User, UserStatus},
     },
     id::UserId,
@@ -106,6 +107,8 @@ fn main() -> ExitCode {
         ("the newest", String::new()),
         ("the cheapest", "sort=price".into()),
         ("in a range of prices", "min_price=0.30&max_price=0.40&sort=-price".into()),
+        ("the best rated", "sort=-rating".into()),
+        ("rated 4 and better", "min_rating=4".into()),
         ("of a teacher", format!("teacher_id={teacher}")),
         ("a word of most courses", "search=course".into()),
         ("a word of few courses", "search=origami".into()),
@@ -184,12 +187,19 @@ async fn furnish(url: &DatabaseUrl, courses: usize) -> UserId {
                 ..Course::offered(teacher.id, title, price, Split::default(), now)
             };
             db::courses::insert(&mut tx, &course).await.expect("a course is made");
+            if nth % 3 == 0 {
+                let stars = u64::try_from(nth % 5 + 1).expect("few");
+                let standing =
+                    Standing { reviews: 1, weight: 1_000_000, points: stars * 1_000_000 };
+                let rated = db::reviews::add_standing(&mut tx, course.id, standing, true).await;
+                rated.expect("a course is rated");
+            }
         }
         tx.commit().await.expect("a commit");
     }
     if let Db::Postgres { pool, .. } = &db {
         // As autovacuum does within a minute.
-        sqlx::query("ANALYZE").execute(pool).await.expect("tables are looked at");
+        sqlx::query("VACUUM ANALYZE").execute(pool).await.expect("tables are looked at");
     }
     db.close().await;
     teacher.id
