@@ -93,6 +93,8 @@ id! {
     VideoId
     /// What a student says about a session.
     ReviewId
+    /// A message to discovery, and its answer.
+    ChatId
     /// One line of the ledger.
     AccountId
     /// One HTTP request, in answers and logs.
@@ -100,6 +102,7 @@ id! {
 }
 
 made_at! { UserId LoginId CourseId SessionId TopUpId PayoutId NodeId ReviewId VideoId RequestId }
+made_at! { UserId LoginId CourseId SessionId TopUpId PayoutId NodeId VideoId ChatId RequestId }
 
 fn v7(now: Timestamp) -> Uuid {
     let micros = now.micros().max(0);

@@ -14,7 +14,7 @@
 //! * [`earnings`], [`calendar`]: what teachers earn, added up, by the days of their time zone.
 //! * [`review`]: what students say, and how far it can be believed.
 //! * [`user`], [`course`], [`video`]: people, and what they offer.
-//! * [`catalogue`]: looking for it.
+//! * [`catalogue`]: looking for it; [`discovery`]: asking for it.
 //! * [`audit`]: the ledger's invariants, replayed.
 
 pub mod audience;
@@ -26,6 +26,7 @@ pub mod checkpoint;
 pub mod claim;
 pub mod course;
 pub mod earnings;
+pub mod discovery;
 pub mod ledger;
 pub mod meter;
 pub mod payment;
