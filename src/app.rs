@@ -9,6 +9,7 @@ use std::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    ai::Ai,
     bus::{Bus, Inbox},
     clock::Clock,
     config::Config,
@@ -44,6 +45,8 @@ pub struct State {
     pub keys: Keys,
     pub passwords: Passwords,
     pub gateway: Option<Gateway>,
+    /// Whom discovery may ask.
+    pub ai: Ai,
     /// Requests with an `Idempotency-Key` that are under way on this node.
     pub running: Running,
     pub writer: Writer,
@@ -81,6 +84,7 @@ impl App {
         let (writer, workers) = Writer::new(&db, &clock, &metrics, &config);
         let node_id = NodeId::new(clock.now());
         let (bus, inbox, link) = Bus::start(node_id, &config.bus, keys.bus(), &metrics)?;
+        let ai = Ai::new(&config, &clock, &metrics)?;
         let (claims, clerk) = Claims::new(&db, node_id, &config);
         let app = Self(Arc::new(State {
             node_id,
@@ -92,6 +96,7 @@ impl App {
             limits: Limits::new(&config.auth),
             passwords: Passwords::new(config.auth.password_hashers),
             gateway: Gateway::from_config(&config.payments),
+            ai,
             running: Running::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),

@@ -9,7 +9,7 @@
 //!            └────▶ live                   meters, while a player is connected
 //! ```
 //!
-//! * Ways in: [`http`], [`live`], [`jobs`]. Ways out: [`db`], [`gateway`], [`bus`].
+//! * Ways in: [`http`], [`live`], [`jobs`]. Ways out: [`db`], [`gateway`], [`bus`], [`ai`].
 //! * [`service`] joins them: one use case, one transaction. Whatever moves money goes through
 //!   [`service::ledger`]; the hot operations do so many at a time, through [`service::writer`].
 //! * [`domain`] knows none of them: rules that can be tested without a server.
@@ -17,6 +17,7 @@
 //!
 //! `tests/tidy.rs` holds these layers.
 
+pub mod ai;
 pub mod app;
 pub mod bus;
 pub mod cli;

@@ -20,6 +20,9 @@ use prometheus_client::{
 };
 use tracing_subscriber::EnvFilter;
 
+mod discovery;
+
+pub use self::discovery::DiscoveryMetrics;
 use crate::config::{Log, LogFormat};
 
 /// Why logging could not be set up.
@@ -99,6 +102,7 @@ struct Inner {
     database_connections: Family<PoolLabels, Gauge>,
     bus_messages: Family<MessageLabels, Counter>,
     bus_up: Gauge,
+    discovery: DiscoveryMetrics,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -192,6 +196,7 @@ impl Metrics {
             database_connections: Family::default(),
             bus_messages: Family::default(),
             bus_up: Gauge::default(),
+            discovery: DiscoveryMetrics::default(),
         };
         inner.register();
         Self(Arc::new(inner))
@@ -356,6 +361,7 @@ impl Inner {
             "Whether other nodes can be told anything",
             self.bus_up.clone(),
         );
+        self.discovery.register(registry);
         self.register_live();
     }
 

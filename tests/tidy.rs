@@ -26,14 +26,15 @@ const LAYERS: &[(&str, May)] = &[
     ("clock", Use("time")),
     ("error", Use("money id domain time")),
     ("config", Use("money domain error id")),
-    ("telemetry", Use("config error")),
+    ("telemetry", Use("config error domain money")),
     ("limits", Use("config error")),
     // The ways out.
     ("db", Use("domain money id time config error")),
     ("gateway", Use("domain money id time config error")),
     ("bus", Use("domain money id config error telemetry")),
+    ("ai", Use("domain money time clock config error telemetry")),
     // What joins them.
-    ("app", Use("config clock db gateway bus limits service telemetry error id time")),
+    ("app", Use("ai config clock db gateway bus limits service telemetry error id time")),
     ("service", Use("db domain gateway bus ai app money id time clock error config telemetry")),
     // The ways in.
     ("live", Use(WAY_IN)),

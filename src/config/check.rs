@@ -6,14 +6,14 @@ use reqwest::Url;
 
 use super::{
     Auth, Config, Database, GatewayKind, Ledger, Live, Metering, MoneyLimits, Node, Secret, Server,
-    names::variable_of, problem::Problems,
+    ai::check_ai, names::variable_of, problem::Problems,
 };
 use crate::money::{AMOUNT_MAX, Money};
 
 const DAY_SECONDS: u64 = 24 * 60 * 60;
 
 /// Any wait longer than an hour is a mistake in the unit.
-const TIMEOUT_MS: RangeInclusive<u64> = 1..=3_600_000;
+pub(super) const TIMEOUT_MS: RangeInclusive<u64> = 1..=3_600_000;
 
 /// A secret shorter than this can be guessed, given a token to try it on.
 const SECRET_LENGTH_MIN: usize = 32;
@@ -46,6 +46,7 @@ pub(super) fn check(config: &Config, problems: &mut Problems) {
     check_money(&config.money, problems);
     check_metering(&config.metering, problems);
     check_live(&config.live, &config.node, problems);
+    check_ai(config, problems);
     if let Some(problem) = config.bus.url.problem() {
         let mend = "write it as redis://user:password@host:6379, or leave it empty";
         problems.add("bus.url", problem, mend);
@@ -80,7 +81,7 @@ fn check_server(server: &Server, problems: &mut Problems) {
 }
 
 /// Whether paths can be put behind `text`.
-fn is_base_url(text: &str) -> bool {
+pub(super) fn is_base_url(text: &str) -> bool {
     Url::parse(text).is_ok_and(|url| {
         matches!(url.scheme(), "http" | "https")
             && url.username().is_empty()
@@ -239,7 +240,7 @@ fn repeats_itself(text: &[u8]) -> bool {
     (1..=text.len() / 2).any(|period| text[period..] == text[..text.len() - period])
 }
 
-fn within<T>(key: &str, value: T, range: RangeInclusive<T>, problems: &mut Problems)
+pub(super) fn within<T>(key: &str, value: T, range: RangeInclusive<T>, problems: &mut Problems)
 where
     T: Copy + PartialOrd + Display,
 {
@@ -365,6 +366,20 @@ mod tests {
             ("metering.tick_ms", "49"),
             ("bus.url", "http://redis.example.org"),
             ("payments.gateway", "stripe"),
+            ("ai.order", "openai,skynet"),
+            ("ai.order", "openai,openai"),
+            ("ai.order", "built_in"),
+            ("ai.messages_per_day", "0"),
+            ("ai.timeout_ms", "0"),
+            ("ai.failures_max", "0"),
+            ("ai.answer_tokens_max", "99"),
+            ("openai.key", "***"),
+            ("groq.key", "two words"),
+            ("gemini.model", "../../other"),
+            ("gemini.model", "a?b"),
+            ("gemini.model", ""),
+            ("anthropic.base_url", "https://key@api.example.org"),
+            ("openai.input_price", "-0.01"),
             ("log.format", "xml"),
         ] {
             assert_refused(load([(key, value)].into_iter()), &format!("{key}: "));

@@ -20,16 +20,29 @@ use super::{
 const FILE_VARIABLE: &str = "MURPH_CONFIG";
 
 /// Secrets and URLs with passwords get mounted as files by container platforms.
-const READ_FROM_FILE: [&str; 5] =
-    ["bus.url", "auth.previous_secrets", "auth.secret", "database.url", "server.public_url"];
+const READ_FROM_FILE: [&str; 9] = [
+    "bus.url",
+    "auth.previous_secrets",
+    "auth.secret",
+    "database.url",
+    "server.public_url",
+    "openai.key",
+    "anthropic.key",
+    "gemini.key",
+    "groq.key",
+];
 
 /// The variables of the documents that Murph was made from. Weaker than our own.
-const SEED_VARIABLES: [(&str, &str, Unit); 5] = [
+const SEED_VARIABLES: [(&str, &str, Unit); 9] = [
     ("DEFAULT_LOCK_AMOUNT", "metering.lock_amount", Unit::Same),
     ("MIN_SESSION_DURATION_SECONDS", "metering.min_session_seconds", Unit::Same),
     ("METERING_UPDATE_INTERVAL_SECONDS", "metering.tick_ms", Unit::Seconds),
     ("DATABASE_URL", "database.url", Unit::Same),
     ("SECRET_KEY", "auth.secret", Unit::Same),
+    ("OPENAI_API_KEY", "openai.key", Unit::Same),
+    ("ANTHROPIC_API_KEY", "anthropic.key", Unit::Same),
+    ("GOOGLE_AI_API_KEY", "gemini.key", Unit::Same),
+    ("GROQ_API_KEY", "groq.key", Unit::Same),
 ];
 
 /// What a seed's variable is measured in.
@@ -299,6 +312,7 @@ fn kind(value: &Value) -> &'static str {
 /// How a setting is written: an example where the default tells little, else the default.
 fn example(key: &str, default: &Value) -> String {
     match key {
+        "ai.order" => "choose among openai, anthropic, gemini and groq".to_owned(),
         "auth.previous_secrets" => "write it as [\"old secret\"]".to_owned(),
         "database.url" => {
             "write sqlite://path/murph.db or postgres://user:password@host/name".to_owned()

@@ -10,12 +10,13 @@
 //! this module ever contains a secret or the password in a URL.
 //!
 //! ```text
-//! sections.rs  the settings, by section         layers.rs    defaults ← file ← environment ← flags
+//! sections.rs, ai.rs  the settings, by section         layers.rs    defaults ← file ← environment ← flags
 //! check.rs     what is impossible or unsafe     problem.rs   what is said about it
 //! names.rs     what settings are called
 //! secret.rs, database_url.rs, bus_url.rs        values that must not be shown whole
 //! ```
 
+mod ai;
 mod bus_url;
 mod check;
 mod database_url;
@@ -31,6 +32,7 @@ use serde::{Deserialize, Serialize};
 
 use self::layers::Layers;
 pub use self::{
+    ai::{Ai, Model},
     bus_url::BusUrl,
     database_url::{DatabaseUrl, ParseDatabaseUrlError},
     problem::{ConfigError, Problem},
@@ -62,6 +64,11 @@ pub struct Config {
     pub bus: BusSettings,
     pub node: Node,
     pub payments: Payments,
+    pub ai: Ai,
+    pub openai: Model,
+    pub anthropic: Model,
+    pub gemini: Model,
+    pub groq: Model,
     pub log: Log,
 }
 
@@ -205,6 +212,10 @@ mod tests {
             ("METERING_UPDATE_INTERVAL_SECONDS", "2"),
             ("DATABASE_URL", "postgres://u:p@db/murph"),
             ("SECRET_KEY", SECRET),
+            ("OPENAI_API_KEY", "o"),
+            ("ANTHROPIC_API_KEY", "a"),
+            ("GOOGLE_AI_API_KEY", "g"),
+            ("GROQ_API_KEY", "q"),
             ("DEBUG", "true"),
             ("PATH", "/bin"),
         ])
@@ -214,6 +225,8 @@ mod tests {
         assert_eq!(config.metering.tick_ms, 2_000);
         assert_eq!(config.database_url(), DatabaseUrl::Postgres("postgres://u:p@db/murph".into()));
         assert_eq!(config.auth.secret.expose(), SECRET);
+        let models = [&config.openai, &config.anthropic, &config.gemini, &config.groq];
+        assert_eq!(models.map(|model| model.key.expose()), ["o", "a", "g", "q"]);
     }
 
     #[test]
@@ -313,6 +326,8 @@ mod tests {
             ("MURPH__AUTH__PREVIOUS_SECRETS", SECRET),
             ("MURPH__DATABASE__URL", &url),
             ("MURPH__BUS__URL", &format!("redis://:{SECRET}@redis")),
+            ("MURPH__OPENAI__KEY", SECRET),
+            ("GROQ_API_KEY", SECRET),
         ])
         .unwrap();
         let masked = config.masked();

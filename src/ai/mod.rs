@@ -1,0 +1,247 @@
+//! Language models of others: one question to the first that answers.
+//!
+//! An enum over providers ([`Provider`]), matched in `dialect` and nowhere else. Providers with a
+//! key are asked in the configured order until one answers; one that fails again and again, or asks
+//! for time, is left alone for a while (`breaker`). There may be none at all, and there may be no
+//! answer: whoever asks here has an answer of their own.
+//!
+//! It must never log or repeat a key, believe what it reads (that is `domain::discovery::believe`'s
+//! work), read more than [`ANSWER_MAX`] bytes, or be called with a transaction open. `service`
+//! calls it.
+
+mod breaker;
+mod dialect;
+mod trouble;
+
+use std::{
+    sync::{Mutex, MutexGuard},
+    time::Duration,
+};
+
+use reqwest::{Client, Response, StatusCode, Url, header, redirect};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, timeout},
+};
+use tracing::{error, info, warn};
+
+use self::{breaker::Breaker, dialect::Said, trouble::Trouble};
+use crate::{
+    clock::Clock,
+    config::{self, Config, Secret},
+    domain::discovery::{Provider, TokenPrices, Tokens},
+    error::{Error, Result},
+    money::Money,
+    telemetry::Metrics,
+};
+
+/// The longest answer that is read, in bytes. What is asked for is a hundredth of it.
+pub const ANSWER_MAX: usize = 256 * 1_024;
+
+/// Questions under way at once on this node; who comes beyond that is not kept waiting.
+const ASKS_MAX: usize = 256;
+
+/// For a connection to a provider.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// With less time left, nobody else is asked.
+const TIME_MIN: Duration = Duration::from_millis(250);
+
+/// How long a provider is left alone that does not know our key or model.
+const SETUP_REST: Duration = Duration::from_mins(5);
+
+/// The longest time a provider can ask for.
+const RETRY_AFTER_MAX: Duration = Duration::from_hours(1);
+
+/// What a model is told to do, and what it is given to do it with.
+#[derive(Clone, Debug)]
+pub struct Prompt {
+    pub instructions: String,
+    /// Data, and nothing that is to be followed.
+    pub input: String,
+}
+
+/// What a model said.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    pub provider: Provider,
+    pub text: String,
+    pub tokens: Tokens,
+    pub cost: Money,
+}
+
+/// The providers that can be asked.
+#[derive(Debug)]
+pub struct Ai {
+    models: Vec<Model>,
+    limits: config::Ai,
+    /// All providers together.
+    budget: Duration,
+    asks: Semaphore,
+    clock: Clock,
+    metrics: Metrics,
+}
+
+#[derive(Debug)]
+struct Model {
+    provider: Provider,
+    name: String,
+    base_url: String,
+    key: Secret,
+    prices: TokenPrices,
+    client: Client,
+    breaker: Mutex<Breaker>,
+}
+
+impl Ai {
+    /// Those that have a key, in the configured order.
+    pub fn new(config: &Config, clock: &Clock, metrics: &Metrics) -> Result<Self> {
+        let with_key = |provider: &Provider| {
+            let settings = config.model(*provider).filter(|settings| !settings.key.is_empty())?;
+            Some(Model::new(*provider, settings))
+        };
+        let models: Vec<Model> =
+            config.ai.order.iter().filter_map(with_key).collect::<Result<_>>()?;
+        for Model { provider, name, base_url, .. } in &models {
+            info!(%provider, name, base_url, "discovery asks {name} of {provider}");
+        }
+        Ok(Self {
+            models,
+            limits: config.ai.clone(),
+            // A quarter is for everything else that an answer takes.
+            budget: config.server.request_timeout() * 3 / 4,
+            asks: Semaphore::new(ASKS_MAX),
+            clock: clock.clone(),
+            metrics: metrics.clone(),
+        })
+    }
+
+    /// Whether there is anybody to ask.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.models.is_empty()
+    }
+
+    /// Asks one after the other until one answers, or time is up.
+    pub async fn ask(&self, prompt: &Prompt) -> Option<Answer> {
+        let until = Instant::now() + self.budget;
+        let Ok(_permit) = self.asks.try_acquire() else {
+            self.models.iter().for_each(|model| self.count(model, "busy"));
+            return None;
+        };
+        for model in &self.models {
+            let left = until.saturating_duration_since(Instant::now());
+            if left < TIME_MIN {
+                break;
+            }
+            if !model.breaker().admit(self.clock.moment(), self.limits.rest()) {
+                self.count(model, "resting");
+                continue;
+            }
+            let limit = self.limits.timeout().min(left);
+            let asked = timeout(limit, model.ask(prompt, self.limits.answer_tokens_max)).await;
+            match asked.unwrap_or(Err(Trouble::TimedOut)) {
+                Ok(said) => return Some(self.answered(model, said)),
+                Err(trouble) => self.failed(model, &trouble),
+            }
+        }
+        None
+    }
+
+    fn answered(&self, model: &Model, Said { text, tokens }: Said) -> Answer {
+        model.breaker().succeeded();
+        let (provider, cost) = (model.provider, tokens.cost(model.prices));
+        self.count(model, "answered");
+        self.metrics.discovery().record_usage(provider.as_str(), tokens, cost);
+        Answer { provider, text, tokens, cost }
+    }
+
+    fn failed(&self, model: &Model, trouble: &Trouble) {
+        let (provider, now) = (model.provider, self.clock.moment());
+        self.count(model, trouble.name());
+        if trouble.is_setup() {
+            error!(%provider, "{provider} {trouble}: look at its key, model and base_url");
+        } else {
+            warn!(%provider, "{provider} {trouble}");
+        }
+        let mut breaker = model.breaker();
+        match trouble {
+            Trouble::Declined => {}
+            Trouble::Setup(_) => breaker.rest(now + SETUP_REST),
+            Trouble::Busy { retry_after: Some(wait), .. } => {
+                breaker.rest(now + (*wait).min(RETRY_AFTER_MAX));
+            }
+            _ => breaker.failed(now, self.limits.failures_max, self.limits.rest()),
+        }
+    }
+
+    fn count(&self, model: &Model, result: &'static str) {
+        self.metrics.discovery().record_ask(model.provider.as_str(), result);
+    }
+}
+
+impl Model {
+    fn new(provider: Provider, settings: &config::Model) -> Result<Self> {
+        Ok(Self {
+            provider,
+            name: settings.model.clone(),
+            base_url: settings.base_url.trim_end_matches('/').to_owned(),
+            key: settings.key.clone(),
+            prices: TokenPrices { input: settings.input_price, output: settings.output_price },
+            client: client(&settings.base_url)?,
+            breaker: Mutex::default(),
+        })
+    }
+
+    fn breaker(&self) -> MutexGuard<'_, Breaker> {
+        self.breaker.lock().expect("nobody panics while holding it")
+    }
+
+    async fn ask(&self, prompt: &Prompt, answer_tokens_max: u32) -> Result<Said, Trouble> {
+        let call = dialect::call(self.provider, &self.name, prompt, answer_tokens_max);
+        let mut request = self.client.post(format!("{}{}", self.base_url, call.path));
+        for (name, value) in call.headers {
+            request = request.header(name, value);
+        }
+        let (name, before) = call.key_header;
+        let mut key = header::HeaderValue::try_from(format!("{before}{}", self.key.expose()))
+            .map_err(|_| Trouble::Setup(StatusCode::UNAUTHORIZED))?;
+        key.set_sensitive(true);
+        let response = request.header(name, key).json(&call.body).send().await;
+        let response = response.map_err(|_| Trouble::Unreachable)?;
+        if let Some(trouble) = trouble::of_head(response.status(), response.headers()) {
+            return Err(trouble);
+        }
+        dialect::read(self.provider, &body(response).await?)
+    }
+}
+
+/// The body, unless it is larger than any answer.
+async fn body(mut response: Response) -> Result<Vec<u8>, Trouble> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|_| Trouble::Unreachable)? {
+        if body.len() + chunk.len() > ANSWER_MAX {
+            return Err(Trouble::Unreadable);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// One for each provider: connections are kept by host anyway.
+fn client(base_url: &str) -> Result<Client> {
+    let builder = Client::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        // A key goes to the host it was given for, and to no other.
+        .redirect(redirect::Policy::none());
+    // Proxies are for reaching others, and not this machine.
+    let builder = if is_here(base_url) { builder.no_proxy() } else { builder };
+    builder.build().map_err(|error| Error::Internal(format!("cannot make a client: {error}")))
+}
+
+fn is_here(base_url: &str) -> bool {
+    let url = Url::parse(base_url).ok();
+    let host = url.as_ref().and_then(Url::host_str).unwrap_or_default();
+    let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}

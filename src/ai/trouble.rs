@@ -1,0 +1,129 @@
+//! What can go wrong with a provider, and what that says about it.
+
+use std::{fmt, time::Duration};
+
+use reqwest::{
+    StatusCode,
+    header::{HeaderMap, RETRY_AFTER},
+};
+
+/// Groq's word for "all capacity is used".
+const CAPACITY_EXCEEDED: u16 = 498;
+
+/// Why there is no answer. Holds nothing that a provider wrote: it may repeat our key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trouble {
+    TimedOut,
+    Unreachable,
+    /// It has too much to do, or breaks. It may say for how long.
+    Busy {
+        status: StatusCode,
+        retry_after: Option<Duration>,
+    },
+    /// It does not take what we sent.
+    Refused(StatusCode),
+    /// It does not know our key, the model or the path: somebody has to mend that.
+    Setup(StatusCode),
+    /// What it sent is not an answer, or far too much.
+    Unreadable,
+    /// It does not want to talk about that. No fault of anybody's.
+    Declined,
+}
+
+impl Trouble {
+    /// For the metrics.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::TimedOut => "timed_out",
+            Self::Unreachable => "unreachable",
+            Self::Busy { .. } => "busy",
+            Self::Refused(_) => "refused",
+            Self::Setup(_) => "misconfigured",
+            Self::Unreadable => "unreadable",
+            Self::Declined => "declined",
+        }
+    }
+
+    /// Whether it is ours to mend.
+    pub(super) fn is_setup(&self) -> bool {
+        matches!(self, Self::Setup(_) | Self::Refused(_))
+    }
+}
+
+/// As in "openai did not answer in time".
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TimedOut => f.write_str("did not answer in time"),
+            Self::Unreachable => f.write_str("cannot be reached"),
+            Self::Busy { status, .. } | Self::Refused(status) | Self::Setup(status) => {
+                write!(f, "answered {}", status.as_u16())
+            }
+            Self::Unreadable => f.write_str("sent what is no answer"),
+            Self::Declined => f.write_str("declined to answer"),
+        }
+    }
+}
+
+/// What is wrong by the head of a response; `None`: nothing.
+pub(super) fn of_head(status: StatusCode, headers: &HeaderMap) -> Option<Trouble> {
+    Some(match status.as_u16() {
+        200..=299 => return None,
+        408 | 425 | 429 | CAPACITY_EXCEEDED | 500..=599 => {
+            Trouble::Busy { status, retry_after: retry_after(headers) }
+        }
+        400 | 413 | 422 => Trouble::Refused(status),
+        _ => Trouble::Setup(status),
+    })
+}
+
+/// In seconds, as all of them send it; a date is not worth the trouble, as there is a rest anyway.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use reqwest::header::HeaderValue;
+
+    use super::*;
+
+    fn of(status: u16, retry_after: Option<&'static str>) -> Option<&'static str> {
+        let mut headers = HeaderMap::new();
+        if let Some(value) = retry_after {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static(value));
+        }
+        of_head(StatusCode::from_u16(status).unwrap(), &headers).map(|trouble| trouble.name())
+    }
+
+    #[test]
+    fn a_status_says_whose_fault_it_is() {
+        for (status, name) in [
+            (200, None),
+            (408, Some("busy")),
+            (429, Some("busy")),
+            (498, Some("busy")),
+            (500, Some("busy")),
+            (503, Some("busy")),
+            (529, Some("busy")),
+            (400, Some("refused")),
+            (413, Some("refused")),
+            (302, Some("misconfigured")),
+            (401, Some("misconfigured")),
+            (402, Some("misconfigured")),
+            (403, Some("misconfigured")),
+            (404, Some("misconfigured")),
+        ] {
+            assert_eq!(of(status, None), name, "{status}");
+        }
+    }
+
+    #[test]
+    fn the_time_asked_for_is_in_seconds() {
+        for (text, wait) in [("30", Some(30)), (" 0 ", Some(0)), ("-1", None), ("soon", None)] {
+            let headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static(text))]);
+            assert_eq!(retry_after(&headers), wait.map(Duration::from_secs), "{text}");
+        }
+    }
+}
