@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::{
     db::{Tx, courses::Row, videos::count},
+    db::{Conn, Tx, courses::Row, portable::hex_array},
     domain::{
         catalogue::{Filter, Place, Shelf, Sort},
         course::{Course, PRICE_MAX},
@@ -111,6 +112,27 @@ pub async fn find(tx: &mut Tx, id: CourseId) -> Result<Option<Listed>> {
         .fetch_optional(conn)
         .await)?;
     Ok(row.map(Listed::from))
+}
+
+/// Those of `ids` that are on offer, in the order of their ids.
+pub async fn list_on_offer(tx: &mut Tx, ids: &[CourseId]) -> Result<Vec<Listed>> {
+    let uuids = ids.iter().map(|id| id.uuid());
+    let rows: Vec<ListedRow> = match tx.conn() {
+        Conn::Sqlite(conn) => {
+            let find = sqlx::query_as(listed!(
+                " FROM courses c WHERE c.status = 'published'
+                   AND c.id IN (SELECT unhex(value) FROM json_each($1))"; "c.id"
+            ));
+            find.bind(hex_array(uuids)).fetch_all(conn).await?
+        }
+        Conn::Postgres(conn) => {
+            let find = sqlx::query_as(listed!(
+                " FROM courses c WHERE c.status = 'published' AND c.id = ANY($1)"; "c.id"
+            ));
+            find.bind(uuids.collect::<Vec<Uuid>>()).fetch_all(conn).await?
+        }
+    };
+    Ok(rows.into_iter().map(Listed::from).collect())
 }
 
 /// At most `limit` courses of a shelf behind `after`. Sorted by price, the filter names a currency.

@@ -43,6 +43,8 @@ pub mod sessions;
 pub mod audit;
 pub mod backup;
 pub mod books;
+pub mod catalogue;
+pub mod chats;
 pub mod checkpoints;
 pub mod claims;
 pub mod income;
@@ -61,6 +63,7 @@ pub mod transactions;
 mod types;
 pub mod users;
 pub mod videos;
+pub mod watched;
 
 /// Connections that only read, on SQLite. Writing has its own.
 const SQLITE_READERS: u32 = 4;

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use crate::{
     domain::{
         course::CourseStatus,
+        discovery::Provider,
         ledger::{AccountKind, JournalKind},
         payment::{PaymentStatus, TransactionType},
         review::{BonusStatus, Rating, ReviewStatus, Share},
@@ -15,6 +16,7 @@ use crate::{
     },
     id::{
         AccountId, CategoryId, CourseId, LoginId, NodeId, PayoutId, ReviewId, SessionId, TopUpId,
+        AccountId, CategoryId, ChatId, CourseId, LoginId, NodeId, PayoutId, SessionId, TopUpId,
         UserId, VideoId,
     },
     money::{BasisPoints, Currency, Money},
@@ -80,6 +82,10 @@ store_ids! {
 store_words! {
     AccountKind BonusStatus CourseStatus Currency EndReason JournalKind LoginEnd PaymentStatus
     ReviewStatus Role SessionStatus TransactionType UserStatus
+store_ids! { AccountId CategoryId ChatId CourseId LoginId NodeId PayoutId SessionId TopUpId UserId VideoId }
+store_words! {
+    AccountKind CourseStatus Currency EndReason JournalKind LoginEnd PaymentStatus Provider Role SessionStatus
+    TransactionType UserStatus
 }
 store_as!(Money as i64, |micros| Ok(Money::from_micros(micros)), |money| money.micros());
 store_as!(Rating as i64, |stars| Ok(Rating::try_from(stars)?), |rating| i64::from(rating.stars()));

@@ -16,6 +16,7 @@ pub mod auth;
 mod catalogue;
 pub mod codes;
 pub mod courses;
+pub mod discovery;
 pub mod error;
 mod etag;
 pub mod extract;
@@ -72,6 +73,7 @@ pub fn router(app: App, live: Live) -> Router {
         .merge(auth::routes())
         .merge(users::routes())
         .merge(courses::routes())
+        .merge(discovery::routes())
         .merge(sessions::routes())
         .merge(payments::routes())
         .merge(reviews::routes())

@@ -9,6 +9,7 @@ pub mod check;
 pub mod claims;
 pub mod courses;
 pub mod earnings;
+pub mod discovery;
 pub mod errands;
 pub mod idempotency;
 pub mod identity;

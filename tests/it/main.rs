@@ -10,6 +10,7 @@ mod cli;
 mod cluster;
 mod contract;
 mod crash;
+mod discovery;
 mod front;
 mod harness;
 mod identity;

@@ -1,0 +1,216 @@
+//! Discovery: a student says what to learn, and is answered with courses that are on offer.
+//!
+//! ```text
+//! message ─▶ quota ─▶ candidates ─▶ a model, if there is one ─▶ checked ─▶ kept ─▶ answer
+//!           (a row)    (a search)    (no connection held)        (by us)
+//! ```
+//!
+//! * Courses are found by search, whoever answers: a model chooses among at most
+//!   a dozen of them and cannot name another one. Without a model, or when none
+//!   answers, or what it answers cannot be used, the built-in provider answers from the same
+//!   candidates. So there always is an answer.
+//! * Titles, prices and names are read from the database when the answer is shown. A course that
+//!   was taken away meanwhile is not shown any more, not even in the history.
+//! * A model is given the message, the last few of them, titles and descriptions of candidates,
+//!   titles of what was watched, and what the student likes. Never a key, and nobody's name,
+//!   address or money. What teachers and students write may try to give it orders: the worst that
+//!   comes of it is an odd sentence beside a course that really is on offer.
+//! * The quota is spent first, in the database, so no number of requests at once, on any node, can
+//!   overrun it; and it stays spent when the history is deleted.
+//! * Who hangs up does not stop it: what a model is asked is paid for, so it is kept.
+
+mod candidates;
+mod prompt;
+
+use std::time::Duration;
+
+use tracing::info;
+use uuid::Uuid;
+
+use self::candidates::{Candidate, Ground};
+use crate::{
+    ai::Answer,
+    app::App,
+    db::{self, Tx, catalogue::Listed},
+    domain::{
+        discovery::{
+            Chat, PICKS_MAX, Pick, Provider, Tokens,
+            believe::{Believed, believe},
+            reason::{self, Reason},
+        },
+        user::User,
+    },
+    error::{Error, Result},
+    id::{ChatId, CourseId, UserId},
+    money::Money,
+    time::Timestamp,
+};
+
+/// For how long messages are counted together.
+const DAY: Duration = Duration::from_hours(24);
+
+/// Said beside picks whose model also spoke of a course that is not there.
+const ONLY_THESE: &str = "Of the courses on offer, these fit.";
+
+/// Said when nothing is left to be named.
+const NONE_LEFT: &str = "What would have fitted is not on offer any more.";
+
+/// A chat with the courses it names, as they are now.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    pub chat: Chat,
+    pub courses: Vec<(Listed, String)>,
+}
+
+/// What is going to be said.
+struct Draft {
+    provider: Provider,
+    /// Nothing: whatever fits the picks.
+    reply: Option<String>,
+    picks: Vec<Pick>,
+    tokens: Tokens,
+    cost: Money,
+}
+
+/// Answers a message of `student`.
+pub async fn chat(app: &App, student: &User, message: String) -> Result<Shown> {
+    let (here, student) = (app.clone(), student.clone());
+    let answering = app.tasks.spawn(async move { answer(&here, &student, message).await });
+    answering.await.map_err(|error| Error::Internal(format!("answering a message: {error}")))?
+}
+
+async fn answer(app: &App, student: &User, message: String) -> Result<Shown> {
+    let now = app.clock.now();
+    spend(app, student.id, now).await?;
+    let ground = Ground::of(&mut app.db.read().await?, student, &message, now).await?;
+    let draft = draft(app, &ground, &message).await;
+    keep(app, student.id, message, draft).await
+}
+
+/// Counts the message, before it costs anything.
+async fn spend(app: &App, user: UserId, now: Timestamp) -> Result<()> {
+    let mut tx = app.db.begin().await?;
+    let most = app.config.ai.messages_per_day;
+    if db::chats::spend(&mut tx, user, (now, now - DAY), most).await? {
+        return tx.commit().await;
+    }
+    let began = db::chats::find_day(&mut tx, user).await?.unwrap_or(now);
+    Err(Error::RateLimited { retry_after: (began + DAY).since(now) })
+}
+
+/// What a model says, as far as that can be used, or else what we say.
+async fn draft(app: &App, ground: &Ground, message: &str) -> Draft {
+    let built_in = built_in(ground);
+    if app.ai.is_empty() || ground.candidates.is_empty() {
+        return built_in;
+    }
+    let prompt = prompt::of(ground, message);
+    let asked = tokio::select! {
+        asked = app.ai.ask(&prompt) => asked,
+        // Nobody is waited for while the server stops.
+        () = app.stop.cancelled() => None,
+    };
+    let Some(Answer { provider, text, tokens, cost }) = asked else { return built_in };
+    let offered: Vec<CourseId> = ground.candidates.iter().map(Candidate::id).collect();
+    let believed = believe(&text, &offered, &prompt.instructions);
+    let count =
+        |result, count| app.metrics.discovery().record_picks(provider.as_str(), result, count);
+    let Some(Believed { reply, picks, invented }) = believed else {
+        count("unusable", 1);
+        info!(%provider, "what {provider} answered cannot be used");
+        return Draft { tokens, cost, ..built_in };
+    };
+    count("kept", picks.len());
+    count("invented", invented);
+    let picks = picks.into_iter().filter_map(|(id, why)| {
+        let candidate = ground.candidates.iter().find(|candidate| candidate.id() == id)?;
+        Some(Pick { course_id: id, why: why.unwrap_or_else(|| candidate.sentence()) })
+    });
+    Draft { provider, reply, picks: picks.collect(), tokens, cost }
+}
+
+/// The best candidates, all for reasons of one kind, so that what is said is true of each.
+fn built_in(ground: &Ground) -> Draft {
+    let best: Option<&Reason> = ground.candidates.first().map(|candidate| &candidate.reason);
+    let same = |candidate: &&Candidate| best.is_some_and(|b| b.rank() == candidate.reason.rank());
+    let picks: Vec<Pick> = ground
+        .candidates
+        .iter()
+        .filter(same)
+        .take(PICKS_MAX)
+        .map(|candidate| Pick { course_id: candidate.id(), why: candidate.sentence() })
+        .collect();
+    Draft {
+        provider: Provider::BuiltIn,
+        reply: Some(reason::reply(best, picks.len(), !ground.wish.is_empty())),
+        picks,
+        tokens: Tokens::default(),
+        cost: Money::ZERO,
+    }
+}
+
+/// Keeps the answer, with those of its courses that are still on offer.
+async fn keep(app: &App, user_id: UserId, message: String, draft: Draft) -> Result<Shown> {
+    let Draft { provider, reply, mut picks, tokens, cost } = draft;
+    let named = picks.len();
+    let now = app.clock.now();
+    let mut tx = app.db.begin().await?;
+    let on_offer = on_offer(&mut tx, std::slice::from_ref(&picks)).await?;
+    picks.retain(|pick| on_offer.iter().any(|listed| listed.course.id == pick.course_id));
+    let reply = match reply {
+        // It may speak of what is gone.
+        Some(reply) if picks.len() == named => reply,
+        _ if picks.is_empty() => NONE_LEFT.to_owned(),
+        _ => ONLY_THESE.to_owned(),
+    };
+    let id = ChatId::new(now);
+    let chat = Chat { id, user_id, message, reply, picks, provider, tokens, cost, created_at: now };
+    db::chats::insert(&mut tx, &chat).await?;
+    db::chats::add_cost(&mut tx, user_id, cost).await?;
+    tx.commit().await?;
+    app.metrics.discovery().record_answer(provider.as_str());
+    info!(chat.id = %id, user.id = %user_id, %provider, "answered message {id}");
+    Ok(shown(chat, &on_offer))
+}
+
+/// At most `limit` of what `user` asked, the newest first, from `before` on.
+pub async fn history(
+    app: &App,
+    user: UserId,
+    before: Option<ChatId>,
+    limit: i64,
+) -> Result<Vec<Shown>> {
+    let before = before.unwrap_or(ChatId::from_uuid(Uuid::max()));
+    let mut tx = app.db.read().await?;
+    let chats = db::chats::list(&mut tx, user, before, limit).await?;
+    let picks: Vec<Vec<Pick>> = chats.iter().map(|chat| chat.picks.clone()).collect();
+    let on_offer = on_offer(&mut tx, &picks).await?;
+    Ok(chats.into_iter().map(|chat| shown(chat, &on_offer)).collect())
+}
+
+/// Forgets all that `user` asked and was answered, or one of it.
+pub async fn forget(app: &App, user: UserId, id: Option<ChatId>) -> Result<()> {
+    let mut tx = app.db.begin().await?;
+    match id {
+        None => db::chats::delete_all(&mut tx, user).await?,
+        Some(id) if db::chats::delete(&mut tx, user, id).await? => {}
+        Some(_) => return Err(Error::NotFound("chat")),
+    }
+    tx.commit().await
+}
+
+async fn on_offer(tx: &mut Tx, picks: &[Vec<Pick>]) -> Result<Vec<Listed>> {
+    let mut ids: Vec<CourseId> = picks.iter().flatten().map(|pick| pick.course_id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    db::catalogue::list_on_offer(tx, &ids).await
+}
+
+fn shown(chat: Chat, on_offer: &[Listed]) -> Shown {
+    let course = |pick: &Pick| {
+        let listed = on_offer.iter().find(|listed| listed.course.id == pick.course_id)?;
+        Some((listed.clone(), pick.why.clone()))
+    };
+    let courses = chat.picks.iter().filter_map(course).collect();
+    Shown { chat, courses }
+}
