@@ -101,8 +101,9 @@ id! {
     RequestId
 }
 
-made_at! { UserId LoginId CourseId SessionId TopUpId PayoutId NodeId ReviewId VideoId RequestId }
-made_at! { UserId LoginId CourseId SessionId TopUpId PayoutId NodeId VideoId ChatId RequestId }
+made_at! {
+    UserId LoginId CourseId SessionId TopUpId PayoutId NodeId ReviewId VideoId ChatId RequestId
+}
 
 fn v7(now: Timestamp) -> Uuid {
     let micros = now.micros().max(0);

@@ -7,8 +7,7 @@ use sqlx::FromRow;
 use uuid::Uuid;
 
 use crate::{
-    db::{Tx, courses::Row, videos::count},
-    db::{Conn, Tx, courses::Row, portable::hex_array},
+    db::{Conn, Tx, courses::Row, portable::hex_array, videos::count},
     domain::{
         catalogue::{Filter, Place, Shelf, Sort},
         course::{Course, PRICE_MAX},

@@ -43,7 +43,6 @@ pub mod sessions;
 pub mod audit;
 pub mod backup;
 pub mod books;
-pub mod catalogue;
 pub mod chats;
 pub mod checkpoints;
 pub mod claims;

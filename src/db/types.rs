@@ -15,9 +15,8 @@ use crate::{
         user::{LoginEnd, Role, UserStatus},
     },
     id::{
-        AccountId, CategoryId, CourseId, LoginId, NodeId, PayoutId, ReviewId, SessionId, TopUpId,
-        AccountId, CategoryId, ChatId, CourseId, LoginId, NodeId, PayoutId, SessionId, TopUpId,
-        UserId, VideoId,
+        AccountId, CategoryId, ChatId, CourseId, LoginId, NodeId, PayoutId, ReviewId, SessionId,
+        TopUpId, UserId, VideoId,
     },
     money::{BasisPoints, Currency, Money},
     time::Timestamp,
@@ -77,15 +76,12 @@ macro_rules! store_words {
 }
 
 store_ids! {
-    AccountId CategoryId CourseId LoginId NodeId PayoutId ReviewId SessionId TopUpId UserId VideoId
+    AccountId CategoryId ChatId CourseId LoginId NodeId PayoutId ReviewId SessionId TopUpId UserId
+    VideoId
 }
 store_words! {
     AccountKind BonusStatus CourseStatus Currency EndReason JournalKind LoginEnd PaymentStatus
-    ReviewStatus Role SessionStatus TransactionType UserStatus
-store_ids! { AccountId CategoryId ChatId CourseId LoginId NodeId PayoutId SessionId TopUpId UserId VideoId }
-store_words! {
-    AccountKind CourseStatus Currency EndReason JournalKind LoginEnd PaymentStatus Provider Role SessionStatus
-    TransactionType UserStatus
+    Provider ReviewStatus Role SessionStatus TransactionType UserStatus
 }
 store_as!(Money as i64, |micros| Ok(Money::from_micros(micros)), |money| money.micros());
 store_as!(Rating as i64, |stars| Ok(Rating::try_from(stars)?), |rating| i64::from(rating.stars()));

@@ -46,11 +46,11 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Whatever `teacher` has made, of one status or of all.
+    /// All of a shelf, of one status or of all.
     #[must_use]
-    pub fn own(teacher: UserId, status: Option<CourseStatus>) -> Self {
+    pub fn all_of(shelf: Shelf, status: Option<CourseStatus>) -> Self {
         Self {
-            shelf: Shelf::Own(teacher),
+            shelf,
             category_id: None,
             status,
             currency: None,

@@ -75,7 +75,7 @@ impl From<Shown> for ChatView {
 }
 
 impl From<(Listed, String)> for SuggestedCourse {
-    fn from((Listed { course, teacher_name, category_name }, why): (Listed, String)) -> Self {
+    fn from((Listed { course, teacher_name, category_name, .. }, why): (Listed, String)) -> Self {
         Self {
             id: course.id,
             title: course.title,

@@ -22,7 +22,7 @@ use crate::{
     },
     domain::{
         calendar::{Day, Period, Step, Zone},
-        catalogue::{Filter, Place as CoursePlace, Sort},
+        catalogue::{Filter, Place as CoursePlace, Shelf, Sort},
         course::CourseStatus,
         earnings::{Entry, EntryKind, Figures},
         ledger::Owner,
@@ -342,7 +342,7 @@ async fn courses(
     let cursor = query.cursor.as_deref().map(page::read_cursor).transpose()?;
     let after =
         cursor.map(|cursor| cursor.parse().map_err(|_| page::not_a_cursor())).transpose()?;
-    let filter = Filter::own(teacher.user.id, query.status);
+    let filter = Filter::all_of(Shelf::Own(teacher.user.id), query.status);
     let after = (Sort::Newest, after.map(|id| CoursePlace { id, value: 0 }));
     let one_more = i64::try_from(limit + 1).expect("a page is small");
     let mut tx = app.db.read().await?;

@@ -201,12 +201,5 @@ async fn newest(tx: &mut Tx, shelf: Shelf) -> Result<Vec<Listed>> {
 }
 
 fn filter(shelf: Shelf) -> Filter {
-    Filter {
-        shelf,
-        category_id: None,
-        status: Some(CourseStatus::Published),
-        currency: None,
-        min_price: None,
-        max_price: None,
-    }
+    Filter::all_of(shelf, Some(CourseStatus::Published))
 }
