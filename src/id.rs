@@ -95,6 +95,8 @@ id! {
     ReviewId
     /// A message to discovery, and its answer.
     ChatId
+    /// What was uploaded for a video.
+    FileId
     /// One line of the ledger.
     AccountId
     /// One HTTP request, in answers and logs.
@@ -103,6 +105,7 @@ id! {
 
 made_at! {
     UserId LoginId CourseId SessionId TopUpId PayoutId NodeId ReviewId VideoId ChatId RequestId
+    UserId LoginId CourseId SessionId TopUpId PayoutId NodeId VideoId FileId RequestId
 }
 
 fn v7(now: Timestamp) -> Uuid {

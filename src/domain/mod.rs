@@ -15,6 +15,8 @@
 //! * [`review`]: what students say, and how far it can be believed.
 //! * [`user`], [`course`], [`video`]: people, and what they offer.
 //! * [`catalogue`]: looking for it; [`discovery`]: asking for it.
+//! * [`catalogue`]: looking for it.
+//! * [`media`], [`mp4`]: the files of videos.
 //! * [`audit`]: the ledger's invariants, replayed.
 
 pub mod audience;
@@ -28,7 +30,9 @@ pub mod course;
 pub mod discovery;
 pub mod earnings;
 pub mod ledger;
+pub mod media;
 pub mod meter;
+pub mod mp4;
 pub mod payment;
 pub mod progress;
 pub mod receipt;
