@@ -26,6 +26,7 @@ use crate::{
         identity::{Keys, Passwords},
         writer::Writer,
     },
+    storage::Storage,
     telemetry::Metrics,
 };
 
@@ -47,6 +48,7 @@ pub struct State {
     pub gateway: Option<Gateway>,
     /// Whom discovery may ask.
     pub ai: Ai,
+    pub storage: Storage,
     /// Requests with an `Idempotency-Key` that are under way on this node.
     pub running: Running,
     pub writer: Writer,
@@ -85,6 +87,7 @@ impl App {
         let node_id = NodeId::new(clock.now());
         let (bus, inbox, link) = Bus::start(node_id, &config.bus, keys.bus(), &metrics)?;
         let ai = Ai::new(&config, &clock, &metrics)?;
+        let storage = Storage::open(&config, node_id, keys.links())?;
         let (claims, clerk) = Claims::new(&db, node_id, &config);
         let app = Self(Arc::new(State {
             node_id,
@@ -97,6 +100,7 @@ impl App {
             passwords: Passwords::new(config.auth.password_hashers),
             gateway: Gateway::from_config(&config.payments),
             ai,
+            storage,
             running: Running::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),

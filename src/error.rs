@@ -46,6 +46,14 @@ pub enum Error {
     IdempotencyKeyRunning,
     #[error("no payment gateway is configured for this")]
     NoGateway,
+    #[error("the video has no file that can be played yet")]
+    VideoNotReady,
+    #[error("there is no file to confirm: ask for an upload-url, and PUT the file there")]
+    UploadMissing,
+    #[error(
+        "this was uploaded already, or another upload took its place: ask for a new upload-url"
+    )]
+    UploadOver,
     #[error("too many requests; try again in {} s", retry_after.as_secs().max(1))]
     RateLimited { retry_after: Duration },
     /// A queue of ours is full. Nothing was done.
@@ -54,6 +62,13 @@ pub enum Error {
     /// The database did not answer, or the answer to a commit was lost.
     #[error("the database did not answer: repeat it under the same Idempotency-Key, or look first")]
     Unavailable(#[source] Arc<sqlx::Error>),
+    /// What keeps files did not do what it was asked to.
+    #[error("the files are out of reach; try again in a moment")]
+    Storage {
+        doing: &'static str,
+        #[source]
+        cause: Arc<dyn std::error::Error + Send + Sync>,
+    },
     #[error("database")]
     Database(#[source] Arc<sqlx::Error>),
     /// The database's schema is not one this Murph can work with.
@@ -67,6 +82,13 @@ pub enum Error {
 impl Error {
     pub fn invalid(param: &'static str, problem: impl Into<String>) -> Self {
         Self::Invalid { param, problem: problem.into() }
+    }
+
+    pub fn storage(
+        doing: &'static str,
+        cause: impl std::error::Error + Send + Sync + 'static,
+    ) -> Self {
+        Self::Storage { doing, cause: Arc::new(cause) }
     }
 }
 

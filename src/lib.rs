@@ -10,6 +10,7 @@
 //! ```
 //!
 //! * Ways in: [`http`], [`live`], [`jobs`]. Ways out: [`db`], [`gateway`], [`bus`], [`ai`].
+//! * Ways in: [`http`], [`live`], [`jobs`]. Ways out: [`db`], [`gateway`], [`storage`], [`bus`].
 //! * [`service`] joins them: one use case, one transaction. Whatever moves money goes through
 //!   [`service::ledger`]; the hot operations do so many at a time, through [`service::writer`].
 //! * [`domain`] knows none of them: rules that can be tested without a server.
@@ -35,5 +36,6 @@ pub mod live;
 pub mod money;
 pub mod server;
 pub mod service;
+pub mod storage;
 pub mod telemetry;
 pub mod time;

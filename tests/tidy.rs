@@ -31,11 +31,17 @@ const LAYERS: &[(&str, May)] = &[
     // The ways out.
     ("db", Use("domain money id time config error")),
     ("gateway", Use("domain money id time config error")),
+    ("storage", Use("domain id time config error")),
     ("bus", Use("domain money id config error telemetry")),
     ("ai", Use("domain money time clock config error telemetry")),
     // What joins them.
     ("app", Use("ai config clock db gateway bus limits service telemetry error id time")),
     ("service", Use("db domain gateway bus ai app money id time clock error config telemetry")),
+    ("app", Use("config clock db gateway storage bus limits service telemetry error id time")),
+    (
+        "service",
+        Use("db domain gateway storage bus ai app money id time clock error config telemetry"),
+    ),
     // The ways in.
     ("live", Use(WAY_IN)),
     ("jobs", Use(WAY_IN)),

@@ -7,10 +7,11 @@ use reqwest::Url;
 use super::{
     Auth, Config, Database, GatewayKind, Ledger, Live, Metering, MoneyLimits, Node, Secret, Server,
     ai::check_ai, names::variable_of, problem::Problems,
+    names::variable_of, problem::Problems, storage,
 };
 use crate::money::{AMOUNT_MAX, Money};
 
-const DAY_SECONDS: u64 = 24 * 60 * 60;
+pub(super) const DAY_SECONDS: u64 = 24 * 60 * 60;
 
 /// Any wait longer than an hour is a mistake in the unit.
 pub(super) const TIMEOUT_MS: RangeInclusive<u64> = 1..=3_600_000;
@@ -47,6 +48,7 @@ pub(super) fn check(config: &Config, problems: &mut Problems) {
     check_metering(&config.metering, problems);
     check_live(&config.live, &config.node, problems);
     check_ai(config, problems);
+    storage::check(&config.storage, problems);
     if let Some(problem) = config.bus.url.problem() {
         let mend = "write it as redis://user:password@host:6379, or leave it empty";
         problems.add("bus.url", problem, mend);
@@ -324,6 +326,27 @@ mod tests {
     }
 
     #[test]
+    fn a_bucket_needs_its_keys() {
+        let fine = [
+            ("storage.kind", "s3"),
+            ("storage.bucket", "school"),
+            ("storage.access_key_id", "a"),
+            ("storage.secret_access_key", "b"),
+        ];
+        assert!(load(fine.into_iter()).is_ok());
+        for (key, value) in [
+            ("storage.bucket", ""),
+            ("storage.region", ""),
+            ("storage.access_key_id", ""),
+            ("storage.secret_access_key", ""),
+            ("storage.endpoint", "s3.example.org"),
+        ] {
+            let flags = fine.into_iter().chain([(key, value)]);
+            assert_refused(load(flags), &format!("{key}: "));
+        }
+    }
+
+    #[test]
     fn what_cannot_be_is_refused_everywhere() {
         for (key, value) in [
             ("server.listen", "localhost"),
@@ -381,6 +404,14 @@ mod tests {
             ("anthropic.base_url", "https://key@api.example.org"),
             ("openai.input_price", "-0.01"),
             ("log.format", "xml"),
+            ("storage.kind", "ftp"),
+            ("storage.max_bytes", "0"),
+            ("storage.max_bytes", "5368709121"),
+            ("storage.content_types", ""),
+            ("storage.content_types", "text/html"),
+            ("storage.upload_url_seconds", "59"),
+            ("storage.playback_url_seconds", "4"),
+            ("storage.secret_access_key", "***"),
         ] {
             assert_refused(load([(key, value)].into_iter()), &format!("{key}: "));
         }

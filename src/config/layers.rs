@@ -21,6 +21,7 @@ const FILE_VARIABLE: &str = "MURPH_CONFIG";
 
 /// Secrets and URLs with passwords get mounted as files by container platforms.
 const READ_FROM_FILE: [&str; 9] = [
+const READ_FROM_FILE: [&str; 7] = [
     "bus.url",
     "auth.previous_secrets",
     "auth.secret",
@@ -34,6 +35,12 @@ const READ_FROM_FILE: [&str; 9] = [
 
 /// The variables of the documents that Murph was made from. Weaker than our own.
 const SEED_VARIABLES: [(&str, &str, Unit); 9] = [
+    "storage.access_key_id",
+    "storage.secret_access_key",
+];
+
+/// The variables of the documents that Murph was made from. Weaker than our own.
+const SEED_VARIABLES: [(&str, &str, Unit); 8] = [
     ("DEFAULT_LOCK_AMOUNT", "metering.lock_amount", Unit::Same),
     ("MIN_SESSION_DURATION_SECONDS", "metering.min_session_seconds", Unit::Same),
     ("METERING_UPDATE_INTERVAL_SECONDS", "metering.tick_ms", Unit::Seconds),
@@ -43,6 +50,9 @@ const SEED_VARIABLES: [(&str, &str, Unit); 9] = [
     ("ANTHROPIC_API_KEY", "anthropic.key", Unit::Same),
     ("GOOGLE_AI_API_KEY", "gemini.key", Unit::Same),
     ("GROQ_API_KEY", "groq.key", Unit::Same),
+    ("AWS_S3_BUCKET", "storage.bucket", Unit::Same),
+    ("AWS_ACCESS_KEY_ID", "storage.access_key_id", Unit::Same),
+    ("AWS_SECRET_ACCESS_KEY", "storage.secret_access_key", Unit::Same),
 ];
 
 /// What a seed's variable is measured in.

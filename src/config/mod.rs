@@ -11,6 +11,7 @@
 //!
 //! ```text
 //! sections.rs, ai.rs  the settings, by section         layers.rs    defaults ← file ← environment ← flags
+//! sections.rs, storage.rs  the settings         layers.rs    defaults ← file ← environment ← flags
 //! check.rs     what is impossible or unsafe     problem.rs   what is said about it
 //! names.rs     what settings are called
 //! secret.rs, database_url.rs, bus_url.rs        values that must not be shown whole
@@ -25,6 +26,7 @@ mod names;
 mod problem;
 mod secret;
 mod sections;
+mod storage;
 
 use std::path::PathBuf;
 
@@ -41,6 +43,7 @@ pub use self::{
         Auth, BusSettings, Database, Fees, GatewayKind, Ledger, Live, Log, LogFormat, Metering,
         Mode, MoneyLimits, Node, Payments, Server,
     },
+    storage::{Storage, StorageKind},
 };
 
 /// The defaults and their documentation.
@@ -69,6 +72,7 @@ pub struct Config {
     pub anthropic: Model,
     pub gemini: Model,
     pub groq: Model,
+    pub storage: Storage,
     pub log: Log,
 }
 

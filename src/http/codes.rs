@@ -32,10 +32,11 @@ codes! {
     MALFORMED_JSON          "malformed_json"          BAD_REQUEST            "The body is not JSON"
     TIMEOUT                 "timeout"                 REQUEST_TIMEOUT        "The body did not arrive in time"
     BODY_TOO_LARGE          "body_too_large"          PAYLOAD_TOO_LARGE      "The body is too large"
-    UNSUPPORTED_MEDIA_TYPE  "unsupported_media_type"  UNSUPPORTED_MEDIA_TYPE "The body has to be JSON"
+    UNSUPPORTED_MEDIA_TYPE  "unsupported_media_type"  UNSUPPORTED_MEDIA_TYPE "The body has another type than it must"
     NOT_FOUND               "not_found"               NOT_FOUND              "There is no such thing"
     UPGRADE_REQUIRED        "upgrade_required"        UPGRADE_REQUIRED       "This is a WebSocket"
     METHOD_NOT_ALLOWED      "method_not_allowed"      METHOD_NOT_ALLOWED     "The method does not fit the path"
+    RANGE_NOT_SATISFIABLE   "range_not_satisfiable"   RANGE_NOT_SATISFIABLE  "The range is not within the file"
     INVALID                 "invalid"                 UNPROCESSABLE_ENTITY   "A value does not fit"
 
     // Who asks.
@@ -60,9 +61,15 @@ codes! {
     IDEMPOTENCY_KEY_REUSED  "idempotency_key_reused"  UNPROCESSABLE_ENTITY   "The Idempotency-Key belongs to another request"
     IDEMPOTENCY_KEY_RUNNING "idempotency_key_running" CONFLICT               "A request with this Idempotency-Key is running"
 
+    // Files.
+    VIDEO_NOT_READY         "video_not_ready"         CONFLICT               "The video cannot be played yet"
+    UPLOAD_MISSING          "upload_missing"          CONFLICT               "Nothing was uploaded"
+    UPLOAD_OVER             "upload_over"             CONFLICT               "Nothing more can be uploaded here"
+
     // Ours.
     BUSY                    "busy"                    SERVICE_UNAVAILABLE    "Too much at once"
     UNAVAILABLE             "unavailable"             SERVICE_UNAVAILABLE    "The database is away"
+    STORAGE_UNAVAILABLE     "storage_unavailable"     SERVICE_UNAVAILABLE    "The files are out of reach"
     TOOK_TOO_LONG           "took_too_long"           SERVICE_UNAVAILABLE    "The answer took too long"
     INTERNAL                "internal"                INTERNAL_SERVER_ERROR  "Something broke on our side"
 }

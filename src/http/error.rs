@@ -144,7 +144,7 @@ impl From<Error> for Problem {
             Error::SessionActive(session) => problem.with("session_id", json!(session)),
             Error::RateLimited { retry_after } => problem.retry_after(retry_after),
             Error::Busy => problem.retry_after(RETRY_BUSY),
-            Error::Unavailable(_) => problem.retry_after(RETRY_UNAVAILABLE),
+            Error::Unavailable(_) | Error::Storage { .. } => problem.retry_after(RETRY_UNAVAILABLE),
             _ => problem,
         }
     }
@@ -171,9 +171,13 @@ fn code_of(error: &Error) -> Code {
         Error::IdempotencyKeyReused => codes::IDEMPOTENCY_KEY_REUSED,
         Error::IdempotencyKeyRunning => codes::IDEMPOTENCY_KEY_RUNNING,
         Error::NoGateway => codes::NO_GATEWAY,
+        Error::VideoNotReady => codes::VIDEO_NOT_READY,
+        Error::UploadMissing => codes::UPLOAD_MISSING,
+        Error::UploadOver => codes::UPLOAD_OVER,
         Error::RateLimited { .. } => codes::RATE_LIMITED,
         Error::Busy => codes::BUSY,
         Error::Unavailable(_) => codes::UNAVAILABLE,
+        Error::Storage { .. } => codes::STORAGE_UNAVAILABLE,
         Error::Database(_) | Error::Schema(_) | Error::Internal(_) => codes::INTERNAL,
     }
 }
@@ -189,7 +193,7 @@ fn detail_of(error: &Error) -> String {
 }
 
 /// Writes a failure of ours to the log. Refusals are no failures: the access log has them.
-fn log(error: &Error) {
+pub(super) fn log(error: &Error) {
     let status = code_of(error).status;
     if status == StatusCode::SERVICE_UNAVAILABLE {
         warn!("a request was turned away: {}", with_causes(error));
@@ -200,6 +204,9 @@ fn log(error: &Error) {
 
 fn with_causes(error: &Error) -> String {
     let mut text = error.to_string();
+    if let Error::Storage { doing, .. } = error {
+        write!(text, " (while {doing})").expect("writing to a string cannot fail");
+    }
     let mut cause = error.source();
     while let Some(error) = cause {
         write!(text, ": {error}").expect("writing to a string cannot fail");
@@ -235,6 +242,10 @@ mod tests {
             Error::IdempotencyKeyReused,
             Error::IdempotencyKeyRunning,
             Error::NoGateway,
+            Error::VideoNotReady,
+            Error::UploadMissing,
+            Error::UploadOver,
+            Error::storage("writing", std::io::Error::other("secret words")),
             Error::RateLimited { retry_after: Duration::from_millis(6_001) },
             Error::Busy,
             Error::Unavailable(gone()),

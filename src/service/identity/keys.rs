@@ -2,9 +2,9 @@
 //!
 //! The secret is configured; or made on the first start and kept, in the data directory with
 //! SQLite, in the database with PostgreSQL, where all nodes find it. From it follow the key that
-//! signs access tokens (Ed25519), the one that chains refresh tokens, the one that signs tickets and
-//! the one by which nodes trust each other's notices (HMAC), so there is one thing to keep, to share
-//! between nodes and to change.
+//! signs access tokens (Ed25519), the one that chains refresh tokens, the one that signs tickets, the
+//! one that signs links to files and the one by which nodes trust each other's notices (HMAC), so there
+//! is one thing to keep, to share between nodes and to change.
 
 use std::{
     fs,
@@ -26,6 +26,7 @@ use crate::{
     config::{Config, DatabaseUrl, Secret},
     db::{self, Db},
     error::{Error, Result},
+    storage,
     time::Timestamp,
 };
 
@@ -49,6 +50,8 @@ pub struct Keys {
     tickets: Vec<Vec<u8>>,
     /// In the same order.
     bus: Vec<bus::Key>,
+    /// In the same order.
+    links: Vec<storage::LinkKey>,
 }
 
 pub(super) struct PublicKey {
@@ -82,15 +85,18 @@ impl Keys {
     ) -> Result<Self> {
         let seed = derive(secret.as_bytes(), "murph access tokens 1");
         let (mut checking, mut tickets, mut bus) = (Vec::new(), Vec::new(), Vec::new());
+        let mut links = Vec::new();
         for secret in iter::once(secret).chain(replaced) {
             let key = PublicKey::of(&derive(secret.as_bytes(), "murph access tokens 1"))?;
             tickets.push(derive(secret.as_bytes(), "murph tickets 1"));
             bus.push(bus::Key::new(key.fingerprint(), derive(secret.as_bytes(), "murph bus 1")));
+            links.push(storage::LinkKey::new(derive(secret.as_bytes(), "murph links 1")));
             checking.push(key);
         }
         Ok(Self {
             tickets,
             bus,
+            links,
             signing: EncodingKey::from_ed_der(&[&PKCS8_PREFIX[..], &seed].concat()),
             checking,
             refresh: derive(secret.as_bytes(), "murph refresh tokens 1"),
@@ -118,6 +124,12 @@ impl Keys {
     #[must_use]
     pub fn bus(&self) -> &[bus::Key] {
         &self.bus
+    }
+
+    /// What signs links to files: the key to sign with, then those of secrets that were replaced.
+    #[must_use]
+    pub fn links(&self) -> &[storage::LinkKey] {
+        &self.links
     }
 
     /// The public keys, as `/.well-known/jwks.json` shows them.
