@@ -61,6 +61,7 @@ pub mod seen;
 pub mod transactions;
 mod types;
 pub mod users;
+pub mod video_files;
 pub mod videos;
 pub mod watched;
 

@@ -157,7 +157,7 @@ pub async fn list_of_student(
            FROM sessions s
            JOIN session_video_progress p ON p.session_id = s.id
            JOIN videos v ON v.id = p.video_id
-          WHERE s.student_id = $1 AND s.course_id = $2
+          WHERE s.student_id = $1 AND s.course_id = $2 AND v.deleted_at IS NULL
           ORDER BY v.position, p.updated_at",
     )
     .bind(student)
@@ -174,14 +174,15 @@ pub async fn list_of_student(
     Ok(watched)
 }
 
-/// The coverage of each video that was begun in one of `sessions`.
+/// The coverage of each video that was begun in one of `sessions` and was not deleted since.
 pub async fn coverage_of(tx: &mut Tx, sessions: &[SessionId]) -> Result<Vec<(SessionId, i64)>> {
     let uuids = sessions.iter().map(|session| session.uuid());
     Ok(match tx.conn() {
         Conn::Sqlite(conn) => {
             sqlx::query_as(
-                "SELECT session_id, coverage FROM session_video_progress
-                  WHERE session_id IN (SELECT unhex(value) FROM json_each($1))",
+                "SELECT p.session_id, p.coverage
+                   FROM session_video_progress p JOIN videos v ON v.id = p.video_id
+                  WHERE v.deleted_at IS NULL AND p.session_id IN (SELECT unhex(value) FROM json_each($1))",
             )
             .bind(hex_array(uuids))
             .fetch_all(conn)
@@ -189,8 +190,9 @@ pub async fn coverage_of(tx: &mut Tx, sessions: &[SessionId]) -> Result<Vec<(Ses
         }
         Conn::Postgres(conn) => {
             sqlx::query_as(
-                "SELECT session_id, coverage FROM session_video_progress
-                  WHERE session_id = ANY($1)",
+                "SELECT p.session_id, p.coverage
+                   FROM session_video_progress p JOIN videos v ON v.id = p.video_id
+                  WHERE v.deleted_at IS NULL AND p.session_id = ANY($1)",
             )
             .bind(uuids.collect::<Vec<Uuid>>())
             .fetch_all(conn)

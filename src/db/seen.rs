@@ -60,7 +60,8 @@ macro_rules! select_seen {
             "SELECT ",
             session_columns!(),
             ", (SELECT c.title FROM courses c WHERE c.id = sessions.course_id) AS course_title,
-               (SELECT COUNT(*) FROM videos v WHERE v.course_id = sessions.course_id) AS videos
+               (SELECT COUNT(*) FROM videos v
+                 WHERE v.course_id = sessions.course_id AND v.deleted_at IS NULL) AS videos
              FROM sessions WHERE ",
             $($where),*
         )

@@ -9,6 +9,7 @@ use crate::{
         course::CourseStatus,
         discovery::Provider,
         ledger::{AccountKind, JournalKind},
+        media::{ContentType, FileStatus},
         payment::{PaymentStatus, TransactionType},
         review::{BonusStatus, Rating, ReviewStatus, Share},
         session::{EndReason, SessionStatus},
@@ -17,6 +18,8 @@ use crate::{
     id::{
         AccountId, CategoryId, ChatId, CourseId, LoginId, NodeId, PayoutId, ReviewId, SessionId,
         TopUpId, UserId, VideoId,
+        AccountId, CategoryId, CourseId, FileId, LoginId, NodeId, PayoutId, SessionId, TopUpId,
+        UserId, VideoId,
     },
     money::{BasisPoints, Currency, Money},
     time::Timestamp,
@@ -82,6 +85,10 @@ store_ids! {
 store_words! {
     AccountKind BonusStatus CourseStatus Currency EndReason JournalKind LoginEnd PaymentStatus
     Provider ReviewStatus Role SessionStatus TransactionType UserStatus
+store_ids! { AccountId CategoryId CourseId FileId LoginId NodeId PayoutId SessionId TopUpId UserId VideoId }
+store_words! {
+    AccountKind ContentType CourseStatus Currency EndReason FileStatus JournalKind LoginEnd PaymentStatus Role SessionStatus
+    TransactionType UserStatus
 }
 store_as!(Money as i64, |micros| Ok(Money::from_micros(micros)), |money| money.micros());
 store_as!(Rating as i64, |stars| Ok(Rating::try_from(stars)?), |rating| i64::from(rating.stars()));

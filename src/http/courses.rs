@@ -8,19 +8,18 @@ use crate::{
     db::{self, Tx, catalogue::Listed},
     domain::{
         course::{
-            CategoryChange, CourseStatus, Partner, Price, parse_description, parse_duration,
-            parse_partners, parse_title,
+            CategoryChange, CourseStatus, Partner, Price, parse_description, parse_partners,
+            parse_title,
         },
         earnings::Figures,
         progress::{course_percentage, watch_percentage},
         user::Role,
-        video::{Video, WatchedVideo},
+        video::WatchedVideo,
     },
     error::{Error, Result},
     http::{
         catalogue, etag,
         extract::{Caller, Json, Path, Teacher},
-        page::Page,
     },
     id::{CategoryId, CourseId, UserId, VideoId},
     money::{BasisPoints, Currency, Money},
@@ -35,7 +34,6 @@ pub fn routes() -> Router<App> {
     Router::new()
         .route("/courses", get(catalogue::list).post(create))
         .route("/courses/{course_id}", get(show).put(update).delete(delete))
-        .route("/courses/{course_id}/videos", get(videos).post(add_video))
         .route("/categories", get(catalogue::categories))
         .layer(middleware::from_fn(etag::if_changed))
 }
@@ -181,7 +179,7 @@ async fn view(app: &App, id: CourseId) -> Result<CourseView> {
     Ok(listed.ok_or(Error::NotFound("course"))?.into())
 }
 
-fn title(text: &str) -> Result<String> {
+pub(super) fn title(text: &str) -> Result<String> {
     parse_title(text).map_err(|problem| Error::invalid("title", problem))
 }
 
@@ -293,56 +291,4 @@ pub(super) async fn shown(tx: &mut Tx, id: CourseId, caller: Option<&Caller>) ->
     let listed = db::catalogue::find(tx, id).await?;
     let listed = listed.filter(|listed| listed.course.is_shown_to(reader));
     listed.ok_or(Error::NotFound("course"))
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct VideoRequest {
-    title: String,
-    duration_ms: u64,
-}
-
-#[derive(Serialize)]
-struct VideoView {
-    id: VideoId,
-    course_id: CourseId,
-    title: String,
-    duration_ms: u64,
-    /// Its place in the course, from 0.
-    position: u32,
-    created_at: Timestamp,
-}
-
-impl From<Video> for VideoView {
-    fn from(video: Video) -> Self {
-        let Video { id, course_id, title, duration_ms, position, created_at } = video;
-        Self { id, course_id, title, duration_ms, position, created_at }
-    }
-}
-
-/// Add a video to the end of one's own course.
-async fn add_video(
-    State(app): State<App>,
-    Teacher(teacher): Teacher,
-    Path(id): Path<CourseId>,
-    Json(body): Json<VideoRequest>,
-) -> Result<(StatusCode, Json<VideoView>)> {
-    let duration_ms = parse_duration(body.duration_ms)
-        .map_err(|problem| Error::invalid("duration_ms", problem))?;
-    let video = (title(&body.title)?, duration_ms);
-    let video = courses::add_video(&app, &teacher.user, id, video, app.clock.now()).await?;
-    Ok((StatusCode::CREATED, Json(video.into())))
-}
-
-/// The videos of a course, in its order. There are never more than fit one page.
-async fn videos(
-    State(app): State<App>,
-    caller: Option<Caller>,
-    Path(id): Path<CourseId>,
-) -> Result<Json<Page<VideoView>>> {
-    let mut tx = app.db.read().await?;
-    shown(&mut tx, id, caller.as_ref()).await?;
-    let found = db::videos::list(&mut tx, id).await?;
-    let all = found.len();
-    Ok(Json(Page::new(found, all, |video| video.id.to_string())))
 }

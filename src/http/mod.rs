@@ -21,6 +21,7 @@ pub mod error;
 mod etag;
 pub mod extract;
 mod health;
+mod media;
 mod observe;
 mod page;
 pub mod payments;
@@ -28,7 +29,9 @@ pub mod reviews;
 pub mod sessions;
 pub mod socket;
 pub mod teacher;
+mod upload;
 pub mod users;
+pub mod videos;
 
 use std::{any::Any, time::Duration};
 
@@ -74,6 +77,7 @@ pub fn router(app: App, live: Live) -> Router {
         .merge(users::routes())
         .merge(courses::routes())
         .merge(discovery::routes())
+        .merge(videos::routes())
         .merge(sessions::routes())
         .merge(payments::routes())
         .merge(reviews::routes())
@@ -84,9 +88,18 @@ pub fn router(app: App, live: Live) -> Router {
         .merge(health::routes())
         .merge(socket::routes(live))
         .route("/.well-known/jwks.json", get(jwks));
+    let files = Router::new().nest(PREFIX, upload::routes()).merge(media::routes());
+    let routes = with_limits(routes, &app).merge(files);
     let routes = with_layers(routes, &app).with_state(app);
     // A layer of the router itself would come after routing, too late to change the path.
     Router::new().fallback_service(routes.map_request(without_trailing_slash))
+}
+
+/// What every request is held to, but those that carry files: they have limits of their own.
+fn with_limits(routes: Router<App>, app: &App) -> Router<App> {
+    routes
+        .layer(DefaultBodyLimit::max(app.config.server.body_max_bytes))
+        .layer(middleware::from_fn_with_state(app.clone(), answer_in_time))
 }
 
 /// What every request goes through, whatever its route. The last one is the outermost.
@@ -95,8 +108,6 @@ fn with_layers(routes: Router<App>, app: &App) -> Router<App> {
     routes
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(DefaultBodyLimit::max(server.body_max_bytes))
-        .layer(middleware::from_fn_with_state(app.clone(), answer_in_time))
         .layer(middleware::from_fn(refuse_ambiguous_length))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(cors(server))
@@ -192,10 +203,11 @@ fn cors(server: &config::Server) -> CorsLayer {
         .allow_headers([
             header::AUTHORIZATION,
             header::CONTENT_TYPE,
+            header::RANGE,
             HeaderName::from_static("idempotency-key"),
             observe::REQUEST_ID,
         ])
-        .expose_headers([observe::REQUEST_ID, header::RETRY_AFTER])
+        .expose_headers([observe::REQUEST_ID, header::RETRY_AFTER, header::CONTENT_RANGE])
         .max_age(CORS_MAX_AGE)
 }
 

@@ -6,11 +6,13 @@ use crate::app::App;
 
 mod bonuses;
 mod prune;
+mod sweep;
 
 /// Sets all jobs to work, until the server stops.
 pub fn spawn(app: &App) {
     app.tasks.spawn(bonuses::run(app.clone()));
     app.tasks.spawn(prune::run(app.clone()));
+    app.tasks.spawn(sweep::run(app.clone()));
 }
 
 /// A timer for a job: after a pause it goes on as before, without catching up.

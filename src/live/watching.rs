@@ -119,7 +119,8 @@ pub(super) async fn write(live: &Live, rows: Vec<VideoProgress>) {
 
 /// The videos of a course, in one list for all of its sessions on this node.
 pub(super) async fn videos(live: &Live, course: CourseId) -> Result<Arc<[Video]>> {
-    let videos = db::videos::list(&mut live.app.db.read().await?, course).await?;
+    let now = live.app.clock.now();
+    let videos = db::videos::list_watchable(&mut live.app.db.read().await?, course, now).await?;
     let mut known = live.videos.lock().expect("nobody panics while holding it");
     if let Some(shared) = known.get(&course).and_then(Weak::upgrade)
         && *shared == *videos

@@ -9,12 +9,11 @@ use crate::{
     db::{self, Tx, catalogue::Listed},
     domain::{
         catalogue::{Filter, Tier, Words},
-        course::{CategoryChange, Course, CourseStatus, Partner, Price, Split, VIDEOS_MAX},
+        course::{CategoryChange, Course, CourseStatus, Partner, Price, Split},
         user::{Role, User},
-        video::Video,
     },
     error::{Error, Result},
-    id::{CategoryId, CourseId, VideoId},
+    id::{CategoryId, CourseId},
     money::Currency,
     time::Timestamp,
 };
@@ -106,7 +105,7 @@ pub async fn delete(app: &App, user: &User, id: CourseId, now: Timestamp) -> Res
 }
 
 /// A course that `user` may change, locked.
-async fn own(tx: &mut Tx, user: &User, id: CourseId) -> Result<Course> {
+pub(super) async fn own(tx: &mut Tx, user: &User, id: CourseId) -> Result<Course> {
     let course = db::courses::lock(tx, id).await?.ok_or(Error::NotFound("course"))?;
     if !course.is_shown_to(Some((user.id, user.role))) {
         return Err(Error::NotFound("course"));
@@ -121,28 +120,6 @@ async fn ensure_category(tx: &mut Tx, id: Option<CategoryId>) -> Result<()> {
     let Some(id) = id else { return Ok(()) };
     let is_known = db::courses::categories(tx).await?.iter().any(|category| category.id == id);
     if is_known { Ok(()) } else { Err(Error::invalid("category_id", "there is no such category")) }
-}
-
-/// Adds a video to the end of a course of `teacher`.
-pub async fn add_video(
-    app: &App,
-    teacher: &User,
-    course_id: CourseId,
-    (title, duration_ms): (String, u64),
-    now: Timestamp,
-) -> Result<Video> {
-    let mut tx = app.db.begin().await?;
-    own(&mut tx, teacher, course_id).await?;
-    let position = db::videos::next_position(&mut tx, course_id).await?;
-    if position >= VIDEOS_MAX {
-        return Err(Error::OutOfRange("the course has as many videos as it may"));
-    }
-    let id = VideoId::new(now);
-    let video = Video { id, course_id, title, duration_ms, position, created_at: now };
-    db::videos::insert(&mut tx, &video).await?;
-    tx.commit().await?;
-    info!(course.id = %course_id, video.id = %id, "added a video to course {course_id}");
-    Ok(video)
 }
 
 /// How far a search has come.

@@ -20,4 +20,5 @@ pub mod receipts;
 pub mod reviews;
 pub mod sessions;
 pub mod tickets;
+pub mod videos;
 pub mod writer;

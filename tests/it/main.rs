@@ -1,5 +1,5 @@
 //! One binary for all tests that need a running Murph: real sockets, a real server on port 0, a
-//! real database. On SQLite by default; on PostgreSQL when `MURPH_TEST_DATABASE` names one. What needs
+//! real database, a real S3. On SQLite by default; on PostgreSQL when `MURPH_TEST_DATABASE` names one. What needs
 //! a Redis runs when `MURPH_TEST_REDIS` names one.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
@@ -25,4 +25,5 @@ mod schema;
 mod sessions;
 mod socket_contract;
 mod teacher;
+mod videos;
 mod world;

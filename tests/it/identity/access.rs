@@ -20,6 +20,8 @@ const OPEN: &[(&str, &str)] = &[
     ("GET", "/courses/{course_id}"),
     ("GET", "/courses/{course_id}/videos"),
     ("GET", "/reviews/courses/{course_id}/reviews"),
+    ("GET", "/courses/{course_id}/videos/{video_id}"),
+    ("GET", "/courses/{course_id}/videos/{video_id}/url"),
 ];
 
 /// All others, with the roles they are for. Signing out comes last, as nobody comes back from it.
@@ -37,6 +39,12 @@ const PRIVATE: &[(&str, &str, &[&str])] = &[
     ("GET", "/discovery/chat/history", &["student"]),
     ("DELETE", "/discovery/chat/history", &["student"]),
     ("DELETE", "/discovery/chat/history/{chat_id}", &["student"]),
+    ("PUT", "/courses/{course_id}/videos/order", &["teacher"]),
+    ("PUT", "/courses/{course_id}/videos/{video_id}", &["teacher"]),
+    ("DELETE", "/courses/{course_id}/videos/{video_id}", &["teacher", "admin"]),
+    ("POST", "/courses/{course_id}/videos/{video_id}/upload-url", &["teacher"]),
+    ("POST", "/courses/{course_id}/videos/{video_id}/confirm", &["teacher"]),
+    ("POST", "/courses/{course_id}/videos/{video_id}/file", &["teacher"]),
     ("GET", "/sessions", &["student", "teacher"]),
     ("POST", "/sessions/start", &["student"]),
     ("GET", "/sessions/active", &["student"]),
@@ -75,7 +83,7 @@ const METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
 fn with_id(path: &str) -> String {
     match path.split_once('{') {
         Some((before, after)) => {
-            format!("{before}{NOBODYS_ID}{}", after.split_once('}').unwrap().1)
+            format!("{before}{NOBODYS_ID}{}", with_id(after.split_once('}').unwrap().1))
         }
         None => path.to_owned(),
     }
@@ -120,6 +128,9 @@ const OUTSIDE: &[&str] =
 /// Lets nobody in by itself: whoever comes shows a ticket on the socket. See `live::doors`.
 const SOCKET: &str = "/ws/session/{session_id}";
 
+/// Lets in whoever has a signed link to the file. See `videos`.
+const FILES: &str = "/media/{file_id}";
+
 #[test]
 fn no_route_is_missing_here() {
     let known: BTreeSet<&str> = PRIVATE.iter().map(|(_, path, _)| *path).collect();
@@ -127,6 +138,7 @@ fn no_route_is_missing_here() {
     let known = known.into_iter().chain(open);
     let known: BTreeSet<&str> =
         known.chain(OUTSIDE.iter().copied()).chain([SOCKET, STREAM]).collect();
+        known.chain(OUTSIDE.iter().copied()).chain([SOCKET, FILES]).collect();
     let paths = paths_in_sources();
     let paths: BTreeSet<&str> = paths.iter().map(String::as_str).collect();
     assert_eq!(paths, known, "say in tests/it/identity/access.rs whom a new route is for");

@@ -1,0 +1,252 @@
+//! The files of videos.
+
+use sqlx::FromRow;
+
+use crate::{
+    db::{
+        Tx,
+        videos::{count, stored},
+    },
+    domain::media::{ContentType, FileStatus, VideoFile},
+    error::Result,
+    id::{CourseId, FileId, VideoId},
+    time::Timestamp,
+};
+
+#[derive(FromRow)]
+struct Row {
+    id: FileId,
+    video_id: VideoId,
+    content_type: ContentType,
+    size_bytes: i64,
+    duration_ms: Option<i64>,
+    status: FileStatus,
+    failure: Option<String>,
+    created_at: Timestamp,
+    expires_at: Timestamp,
+}
+
+impl From<Row> for VideoFile {
+    fn from(row: Row) -> Self {
+        Self {
+            id: row.id,
+            video_id: row.video_id,
+            content_type: row.content_type,
+            size_bytes: count(row.size_bytes),
+            duration_ms: row.duration_ms.map(count),
+            status: row.status,
+            failure: row.failure,
+            created_at: row.created_at,
+            expires_at: row.expires_at,
+        }
+    }
+}
+
+macro_rules! select_files {
+    ($where:literal) => {
+        concat!(
+            "SELECT f.id, f.video_id, f.content_type, f.size_bytes, f.duration_ms, f.status, f.failure,
+                    f.created_at, f.expires_at
+               FROM video_files f ",
+            $where
+        )
+    };
+}
+
+/// Writes a new file down. There must be no other upload of its video: see [`discard_upload`].
+pub async fn insert(tx: &mut Tx, file: &VideoFile) -> Result<()> {
+    on!(tx, conn => sqlx::query(
+        "INSERT INTO video_files (id, video_id, content_type, size_bytes, duration_ms, status, failure,
+           created_at, expires_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+    )
+    .bind(file.id)
+    .bind(file.video_id)
+    .bind(file.content_type)
+    .bind(stored(file.size_bytes))
+    .bind(file.duration_ms.map(stored))
+    .bind(file.status)
+    .bind(&file.failure)
+    .bind(file.created_at)
+    .bind(file.expires_at)
+    .execute(conn)
+    .await
+    .map(drop))?;
+    Ok(())
+}
+
+pub async fn find(tx: &mut Tx, id: FileId) -> Result<Option<VideoFile>> {
+    let row: Option<Row> = on!(tx, conn => sqlx::query_as(select_files!("WHERE f.id = $1"))
+        .bind(id)
+        .fetch_optional(conn)
+        .await)?;
+    Ok(row.map(VideoFile::from))
+}
+
+/// The files of a video that are not discarded: at most the one in use and one to come.
+pub async fn list_of_video(tx: &mut Tx, video: VideoId) -> Result<Vec<VideoFile>> {
+    let rows: Vec<Row> = on!(tx, conn => sqlx::query_as(
+        select_files!("WHERE f.video_id = $1 AND f.status <> 'discarded'"),
+    )
+    .bind(video)
+    .fetch_all(conn)
+    .await)?;
+    Ok(rows.into_iter().map(VideoFile::from).collect())
+}
+
+/// The same, of all videos of a course.
+pub async fn list_of_course(tx: &mut Tx, course: CourseId) -> Result<Vec<VideoFile>> {
+    let rows: Vec<Row> = on!(tx, conn => sqlx::query_as(select_files!(
+        "JOIN videos v ON v.id = f.video_id
+          WHERE v.course_id = $1 AND v.deleted_at IS NULL AND f.status <> 'discarded'"
+    ))
+    .bind(course)
+    .fetch_all(conn)
+    .await)?;
+    Ok(rows.into_iter().map(VideoFile::from).collect())
+}
+
+/// It is there. `false`: nobody waits for it.
+pub async fn set_uploaded(tx: &mut Tx, id: FileId) -> Result<bool> {
+    let rows = on!(tx, conn => sqlx::query(
+        "UPDATE video_files SET status = 'uploaded' WHERE id = $1 AND status = 'expected'",
+    )
+    .bind(id)
+    .execute(conn)
+    .await
+    .map(|done| done.rows_affected()))?;
+    Ok(rows == 1)
+}
+
+/// It is being looked at, by one or by several. `false`: there is nothing to look at any more.
+pub async fn set_processing(tx: &mut Tx, id: FileId) -> Result<bool> {
+    let rows = on!(tx, conn => sqlx::query(
+        "UPDATE video_files SET status = 'processing'
+          WHERE id = $1 AND status IN ('expected', 'uploaded', 'processing')",
+    )
+    .bind(id)
+    .execute(conn)
+    .await
+    .map(|done| done.rows_affected()))?;
+    Ok(rows == 1)
+}
+
+/// It is good, and what is played from now on. Its video must have no other such file.
+pub async fn set_ready(tx: &mut Tx, id: FileId, duration_ms: Option<u64>) -> Result<()> {
+    on!(tx, conn => sqlx::query(
+        "UPDATE video_files SET status = 'ready', duration_ms = $2
+          WHERE id = $1 AND status = 'processing'",
+    )
+    .bind(id)
+    .bind(duration_ms.map(stored))
+    .execute(conn)
+    .await
+    .map(drop))?;
+    Ok(())
+}
+
+/// It is not good.
+pub async fn set_failed(tx: &mut Tx, id: FileId, failure: &str) -> Result<()> {
+    on!(tx, conn => sqlx::query(
+        "UPDATE video_files SET status = 'failed', failure = $2
+          WHERE id = $1 AND status = 'processing'",
+    )
+    .bind(id)
+    .bind(failure)
+    .execute(conn)
+    .await
+    .map(drop))?;
+    Ok(())
+}
+
+/// Makes discarding functions, which return what is to be removed.
+macro_rules! discard {
+    ($($(#[$doc:meta])* $name:ident: $which:literal;)*) => {$(
+        $(#[$doc])*
+        pub async fn $name(tx: &mut Tx, video: VideoId) -> Result<Vec<FileId>> {
+            let ids: Vec<FileId> = on!(tx, conn => sqlx::query_scalar(concat!(
+                "UPDATE video_files SET status = 'discarded', failure = NULL
+                  WHERE video_id = $1 AND status ", $which, " RETURNING id"
+            ))
+            .bind(video)
+            .fetch_all(conn)
+            .await)?;
+            Ok(ids)
+        }
+    )*};
+}
+
+discard! {
+    /// The file that is played, if there is one.
+    discard_current: "= 'ready'";
+    /// The file that was to take its place, if there is one.
+    discard_upload: "IN ('expected', 'uploaded', 'processing', 'failed')";
+    /// Both.
+    discard_all: "<> 'discarded'";
+}
+
+/// Discards uploads that nobody could add to since `before`, and that came to nothing.
+pub async fn discard_abandoned(tx: &mut Tx, before: Timestamp, limit: i64) -> Result<u64> {
+    let rows = on!(tx, conn => sqlx::query(
+        "UPDATE video_files SET status = 'discarded', failure = NULL
+          WHERE status NOT IN ('ready', 'discarded') AND id IN
+            (SELECT id FROM video_files
+              WHERE expires_at < $1 AND status <> 'ready' AND status <> 'discarded'
+              ORDER BY expires_at LIMIT $2)",
+    )
+    .bind(before)
+    .bind(limit)
+    .execute(conn)
+    .await
+    .map(|done| done.rows_affected()))?;
+    Ok(rows)
+}
+
+/// Discards the files of courses that were deleted between two moments.
+pub async fn discard_of_deleted_courses(
+    tx: &mut Tx,
+    (from, to): (Timestamp, Timestamp),
+    limit: i64,
+) -> Result<u64> {
+    let rows = on!(tx, conn => sqlx::query(
+        "UPDATE video_files SET status = 'discarded', failure = NULL
+          WHERE status <> 'discarded' AND id IN
+            (SELECT f.id FROM courses c
+               JOIN videos v ON v.course_id = c.id
+               JOIN video_files f ON f.video_id = v.id
+              WHERE c.status = 'deleted' AND c.updated_at >= $1 AND c.updated_at < $2
+                AND f.status <> 'discarded'
+              LIMIT $3)",
+    )
+    .bind(from)
+    .bind(to)
+    .bind(limit)
+    .execute(conn)
+    .await
+    .map(|done| done.rows_affected()))?;
+    Ok(rows)
+}
+
+/// Discarded files that nobody could upload any more at `now`.
+pub async fn list_discarded(tx: &mut Tx, now: Timestamp, limit: i64) -> Result<Vec<FileId>> {
+    Ok(on!(tx, conn => sqlx::query_scalar(
+        "SELECT id FROM video_files WHERE expires_at <= $1 AND status <> 'ready' AND status = 'discarded'
+          ORDER BY expires_at LIMIT $2",
+    )
+    .bind(now)
+    .bind(limit)
+    .fetch_all(conn)
+    .await)?)
+}
+
+/// Forgets a discarded file.
+pub async fn delete(tx: &mut Tx, id: FileId) -> Result<()> {
+    on!(tx, conn => sqlx::query(
+        "DELETE FROM video_files WHERE id = $1 AND status = 'discarded'",
+    )
+    .bind(id)
+    .execute(conn)
+    .await
+    .map(drop))?;
+    Ok(())
+}

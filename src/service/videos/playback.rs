@@ -1,0 +1,80 @@
+//! Who may watch a video, and for how long a link to it is good.
+
+use super::Which;
+use crate::{
+    app::App,
+    db,
+    domain::{
+        media::{PLAYBACK_MIN, VideoFile, playback_lasts},
+        meter,
+        session::Session,
+        user::Role,
+    },
+    error::{Error, Result},
+    money::Money,
+    service::identity::Caller,
+    storage::{self, Object},
+    time::Timestamp,
+};
+
+/// A link by which a file is watched.
+#[derive(Clone, Debug)]
+pub struct Playback {
+    pub url: String,
+    pub expires_at: Timestamp,
+    pub file: VideoFile,
+}
+
+/// Lets a video be watched by its teacher; by everybody, if it is a preview; and by a student whose
+/// session on its course is open, for no longer than the money that is held for it.
+pub async fn playback(
+    app: &App,
+    caller: Option<&Caller>,
+    which: Which,
+    now: Timestamp,
+) -> Result<Playback> {
+    let user = caller.map(|caller| &caller.user);
+    let mut tx = app.db.read().await?;
+    let session = match user.filter(|user| user.role == Role::Student) {
+        Some(student) => db::sessions::find_active(&mut tx, student.id).await?,
+        None => None,
+    };
+    let session = session.filter(|session| session.course_id == which.course_id);
+    let course = db::courses::find(&mut tx, which.course_id).await?;
+    let course = course.ok_or(Error::NotFound("course"))?;
+    // Of a course that was taken away, a session that is open goes on.
+    if session.is_none() && !course.is_shown_to(user.map(|user| (user.id, user.role))) {
+        return Err(Error::NotFound("course"));
+    }
+    let listed = db::videos::find(&mut tx, which.course_id, which.video_id).await?;
+    let listed = listed.ok_or(Error::NotFound("video"))?;
+    drop(tx);
+    let is_owner = user.is_some_and(|user| user.id == course.teacher_id);
+    let most = app.config.storage.playback_url();
+    let lifetime = match (session, user) {
+        _ if is_owner || listed.is_preview => most,
+        (Some(session), _) => {
+            let left = left_of(app, &session, now).await;
+            let price = session.terms.price_per_minute;
+            playback_lasts(price, left, most).ok_or_else(|| Error::InsufficientFunds {
+                required: meter::cost(price, PLAYBACK_MIN, Money::from_micros(i64::MAX)),
+                available: left,
+            })?
+        }
+        (None, Some(_)) => return Err(Error::Forbidden("start a session on this course first")),
+        (None, None) => return Err(Error::Unauthenticated("only previews are for everybody")),
+    };
+    let file = listed.file.ok_or(Error::VideoNotReady)?;
+    let url = app.storage.playback_url(&app.public_url(), Object::from(&file), lifetime, now);
+    Ok(Playback { url, expires_at: storage::end(lifetime, now), file })
+}
+
+/// What is left of the hold of an open session. If its meter does not say, as if all the time since its
+/// start had been watched.
+async fn left_of(app: &App, session: &Session, now: Timestamp) -> Money {
+    if let Some(glance) = app.errands.look(app, session).await {
+        return glance.held.checked_sub(glance.cost).unwrap_or_default();
+    }
+    let age = now.since(session.started_at).min(meter::WATCHED_MAX);
+    session.held - meter::cost(session.terms.price_per_minute, age, session.held)
+}

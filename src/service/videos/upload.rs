@@ -1,0 +1,240 @@
+//! How a file gets to its video: expected, uploaded, looked at, and then it is what is played.
+//!
+//! There is no transcoder: a file is played as it was uploaded, and `processing` is the moment in which
+//! it is looked at.
+
+use tracing::info;
+
+use super::{Which, own_video, remove};
+use crate::{
+    app::App,
+    db,
+    domain::{
+        course::parse_duration,
+        media::{ContentType, FIRST_BYTES, FileStatus, ListedVideo, VideoFile},
+        mp4,
+        user::User,
+    },
+    error::{Error, Result},
+    id::FileId,
+    storage::{self, Found, Object, Spool},
+    time::Timestamp,
+};
+
+/// A file that somebody wants to upload.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted {
+    pub content_type: ContentType,
+    pub size_bytes: u64,
+}
+
+/// Where a file is to be put.
+#[derive(Clone, Debug)]
+pub struct UploadLink {
+    pub url: String,
+    pub file: VideoFile,
+}
+
+/// Lets a file for a video of `teacher` be uploaded. It takes the place of an upload that is not
+/// confirmed; what is played stays until then.
+pub async fn expect(
+    app: &App,
+    teacher: &User,
+    which: Which,
+    wanted: Wanted,
+    now: Timestamp,
+) -> Result<UploadLink> {
+    let Wanted { content_type, size_bytes } = wanted;
+    ensure_taken(app, content_type)?;
+    let most = app.config.storage.max_bytes;
+    if !(1..=most).contains(&size_bytes) {
+        return Err(Error::invalid("size_bytes", format!("must be between 1 and {most}")));
+    }
+    let lifetime = app.config.storage.upload_url();
+    let file = VideoFile {
+        id: FileId::new(now),
+        video_id: which.video_id,
+        content_type,
+        size_bytes,
+        duration_ms: None,
+        status: FileStatus::Expected,
+        failure: None,
+        created_at: now,
+        expires_at: storage::end(lifetime, now),
+    };
+    let mut tx = app.db.begin().await?;
+    own_video(&mut tx, teacher, which).await?;
+    let replaced = db::video_files::discard_upload(&mut tx, which.video_id).await?;
+    db::video_files::insert(&mut tx, &file).await?;
+    tx.commit().await?;
+    remove(app, &replaced, now).await;
+    let object = Object::from(&file);
+    let url = app.storage.upload_url(&app.public_url(), object, lifetime, now);
+    Ok(UploadLink { url, file })
+}
+
+/// Whether files of this type are taken here.
+fn ensure_taken(app: &App, content_type: ContentType) -> Result<()> {
+    let taken = &app.config.storage.content_types;
+    if taken.contains(&content_type) {
+        return Ok(());
+    }
+    let names: Vec<&str> = taken.iter().map(|taken| taken.as_str()).collect();
+    Err(Error::invalid("content_type", format!("is none of {}", names.join(", "))))
+}
+
+/// A file that somebody waits for, so that it makes sense to take it in.
+pub async fn expected(app: &App, id: FileId) -> Result<VideoFile> {
+    let file = db::video_files::find(&mut app.db.read().await?, id).await?;
+    let file = file.filter(|file| file.status == FileStatus::Expected);
+    file.ok_or(Error::UploadOver)
+}
+
+/// Keeps what came in for a file that is expected.
+pub async fn take_in(app: &App, file: &VideoFile, spool: Spool, now: Timestamp) -> Result<()> {
+    let limit = app.config.storage.upload_url();
+    if !app.storage.keep(spool, file.into(), limit, now).await? {
+        return Err(Error::UploadOver);
+    }
+    let mut tx = app.db.begin().await?;
+    let is_expected = db::video_files::set_uploaded(&mut tx, file.id).await?;
+    let found = db::video_files::find(&mut tx, file.id).await?;
+    tx.commit().await?;
+    // Confirmed meanwhile is fine. Discarded meanwhile, nobody else would ever remove it.
+    let is_over = found.is_none_or(|found| found.status == FileStatus::Discarded);
+    if !is_expected && is_over {
+        remove(app, &[file.id], now).await;
+        return Err(Error::UploadOver);
+    }
+    info!(video.id = %file.video_id, file.id = %file.id, "took file {} in", file.id);
+    Ok(())
+}
+
+/// Makes a file that came through the API that of a video of `teacher`.
+pub async fn upload(
+    app: &App,
+    teacher: &User,
+    which: Which,
+    (content_type, spool): (ContentType, Spool),
+    now: Timestamp,
+) -> Result<ListedVideo> {
+    if !content_type.begins_with(spool.first()) {
+        return Err(Error::invalid("file", not_what_it_says(content_type)));
+    }
+    let wanted = Wanted { content_type, size_bytes: spool.size_bytes() };
+    let link = expect(app, teacher, which, wanted, now).await?;
+    take_in(app, &link.file, spool, now).await?;
+    confirm(app, teacher, which, now).await
+}
+
+/// Looks at what was uploaded for a video of `teacher`, and plays it from now on if it is good.
+///
+/// Safe to be done by several at once, and again: the first one to finish decides. What was played
+/// before is removed then.
+pub async fn confirm(
+    app: &App,
+    teacher: &User,
+    which: Which,
+    now: Timestamp,
+) -> Result<ListedVideo> {
+    let mut tx = app.db.begin().await?;
+    let listed = own_video(&mut tx, teacher, which).await?;
+    tx.rollback().await?;
+    let Some(upload) = &listed.upload else {
+        // Confirmed already, or there never was anything.
+        return if listed.file.is_some() { Ok(listed) } else { Err(Error::UploadMissing) };
+    };
+    if upload.status == FileStatus::Failed {
+        return Ok(listed);
+    }
+    // Nobody holds a lock while the storage is asked.
+    let found = app.storage.find(upload.id, now).await?.ok_or(Error::UploadMissing)?;
+    let mut tx = app.db.begin().await?;
+    let is_open = db::video_files::set_processing(&mut tx, upload.id).await?;
+    tx.commit().await?;
+    let verdict = if is_open { Some(look_at(app, upload, &found, now).await?) } else { None };
+    decide(app, teacher, which, (upload.id, verdict), now).await
+}
+
+/// What is wrong with a file, or how long it plays, if it says so.
+type Verdict = Result<Option<u64>, String>;
+
+async fn look_at(app: &App, file: &VideoFile, found: &Found, now: Timestamp) -> Result<Verdict> {
+    if found.size_bytes != file.size_bytes {
+        let size = found.size_bytes;
+        return Ok(Err(format!("has {size} bytes and should have {}", file.size_bytes)));
+    }
+    let is_other = |found: &String| *found != file.content_type.as_str();
+    if found.content_type.as_ref().is_some_and(is_other) {
+        return Ok(Err(format!("was not uploaded as {}", file.content_type)));
+    }
+    let length = u64::try_from(FIRST_BYTES).expect("a few bytes").min(file.size_bytes);
+    let first = app.storage.read(file.id, (0, length), now).await?;
+    if !file.content_type.begins_with(&first) {
+        return Ok(Err(not_what_it_says(file.content_type)));
+    }
+    let duration =
+        if file.content_type.has_boxes() { measure(app, file, now).await? } else { None };
+    Ok(duration.map(parse_duration).transpose().map_err(|problem| format!("its length {problem}")))
+}
+
+fn not_what_it_says(content_type: ContentType) -> String {
+    format!("does not begin like {content_type}")
+}
+
+/// How long a file plays, as it says itself.
+async fn measure(app: &App, file: &VideoFile, now: Timestamp) -> Result<Option<u64>> {
+    let mut search = mp4::Search::new(file.size_bytes);
+    let mut at = 0;
+    loop {
+        let length = mp4::READ_BYTES.min(file.size_bytes.saturating_sub(at));
+        if length == 0 {
+            return Ok(None);
+        }
+        match search.step(&app.storage.read(file.id, (at, length), now).await?) {
+            mp4::Step::Read(next) => at = next,
+            mp4::Step::Found(duration) => return Ok(duration),
+        }
+    }
+}
+
+/// Writes a verdict down, unless somebody else did meanwhile.
+async fn decide(
+    app: &App,
+    teacher: &User,
+    which: Which,
+    (id, verdict): (FileId, Option<Verdict>),
+    now: Timestamp,
+) -> Result<ListedVideo> {
+    let mut tx = app.db.begin().await?;
+    let mut listed = own_video(&mut tx, teacher, which).await?;
+    let is_open = listed
+        .upload
+        .as_ref()
+        .is_some_and(|upload| upload.id == id && upload.status == FileStatus::Processing);
+    let (Some(verdict), true) = (verdict, is_open) else {
+        tx.rollback().await?;
+        return Ok(listed);
+    };
+    let removed = match &verdict {
+        Ok(duration) => {
+            let replaced = db::video_files::discard_current(&mut tx, which.video_id).await?;
+            db::video_files::set_ready(&mut tx, id, *duration).await?;
+            if let Some(duration) = *duration {
+                listed.video.duration_ms = duration;
+                db::videos::update(&mut tx, &listed).await?;
+            }
+            replaced
+        }
+        Err(failure) => {
+            db::video_files::set_failed(&mut tx, id, failure).await?;
+            vec![id]
+        }
+    };
+    let listed = db::videos::find(&mut tx, which.course_id, which.video_id).await?;
+    tx.commit().await?;
+    let status = if verdict.is_ok() { FileStatus::Ready } else { FileStatus::Failed };
+    info!(video.id = %which.video_id, file.id = %id, %status, "looked at file {id}: {status}");
+    remove(app, &removed, now).await;
+    listed.ok_or(Error::NotFound("video"))
+}

@@ -1,0 +1,130 @@
+//! Videos: their order, their files, and who may watch them for how long.
+
+mod files;
+mod order;
+mod playback;
+mod s3;
+mod uploads;
+
+use std::path::PathBuf;
+
+use murph::id::CourseId;
+use reqwest::{
+    Response,
+    header::{CONTENT_LENGTH, CONTENT_TYPE},
+};
+use serde_json::{Value, json};
+
+use crate::harness::{Person, Reply, TestApp};
+
+const MP4: &str = "video/mp4";
+
+/// A small file that says it plays so long: boxes as any MP4 has them, and no picture.
+fn film(duration_ms: u32, size: usize) -> Vec<u8> {
+    let a_box = |name: &str, content: &[u8]| {
+        let size = u32::try_from(8 + content.len()).unwrap();
+        [&size.to_be_bytes()[..], name.as_bytes(), content].concat()
+    };
+    let numbers = [0, 0, 0, 1_000, duration_ms].map(u32::to_be_bytes).concat();
+    let mvhd = a_box("mvhd", &[&numbers[..], &[0; 80]].concat());
+    let moov = a_box("moov", &mvhd);
+    let head = [a_box("ftyp", b"isom\0\0\x02\0isomiso2"), moov].concat();
+    let rest: Vec<u8> = (0..=250).cycle().take(size - head.len() - 8).collect();
+    [head, a_box("mdat", &rest)].concat()
+}
+
+/// A course of a teacher with one video.
+struct Studio {
+    app: TestApp,
+    teacher: Person,
+    course: CourseId,
+    /// Of the video, below the API's prefix.
+    path: String,
+}
+
+impl Studio {
+    async fn open() -> Self {
+        Self::open_in(TestApp::start().await, "0.60").await
+    }
+
+    async fn open_in(app: TestApp, price: &str) -> Self {
+        let teacher = app.teacher().await;
+        let course = app.course(&teacher, price).await;
+        let path = add(&app, &teacher, course, "A part").await;
+        Self { app, teacher, course, path }
+    }
+
+    /// The video, as its teacher sees it.
+    async fn video(&self) -> Value {
+        self.teacher.get(&self.path).await.is(200).body
+    }
+
+    async fn post(&self, what: &str, body: Value) -> Reply {
+        self.teacher.post(&format!("{}/{what}", self.path), body).await
+    }
+
+    /// Where to put a file of so many bytes.
+    async fn link(&self, content_type: &str, size: usize) -> Value {
+        self.app.app.clock.advance(std::time::Duration::from_millis(1));
+        let body = json!({"content_type": content_type, "size_bytes": size});
+        self.post("upload-url", body).await.is(201).body
+    }
+
+    /// Puts a file where a link says, and with what it says.
+    async fn put(&self, link: &Value, file: Vec<u8>) -> Reply {
+        let header = |name: &str| link["headers"][name].as_str().unwrap().to_owned();
+        let request = self.app.client.put(link["url"].as_str().unwrap());
+        let request = request.header(CONTENT_TYPE, header("content-type"));
+        let request = request.header(CONTENT_LENGTH, header("content-length"));
+        Reply::of(request.body(file).send().await.unwrap()).await
+    }
+
+    /// Uploads a file and confirms it.
+    async fn upload(&self, content_type: &str, file: &[u8]) -> Reply {
+        let link = self.link(content_type, file.len()).await;
+        self.put(&link, file.to_vec()).await.is(200);
+        self.post("confirm", json!({})).await.is(200)
+    }
+
+    async fn watch_link(&self, person: &Person) -> Reply {
+        person.get(&format!("{}/url", self.path)).await
+    }
+
+    /// A link by which the teacher plays the video.
+    async fn own_link(&self) -> String {
+        self.watch_link(&self.teacher).await.is(200).body["url"].as_str().unwrap().to_owned()
+    }
+
+    async fn fetch(&self, url: &str, range: Option<&str>) -> Response {
+        let request = self.app.client.get(url);
+        let request = match range {
+            Some(range) => request.header("range", range),
+            None => request,
+        };
+        request.send().await.unwrap()
+    }
+
+    /// What lies in the storage of the data directory: objects, and what is coming in.
+    fn stored(&self) -> (usize, usize) {
+        let directory = self.app.app.config.server.data_dir.join("media");
+        let count = |path: PathBuf| {
+            let entries = std::fs::read_dir(path).into_iter().flatten();
+            entries.filter(|entry| entry.as_ref().unwrap().path().is_file()).count()
+        };
+        (count(directory.clone()), count(directory.join("incoming")))
+    }
+}
+
+/// Adds a video, a moment later than the last one, and says where it is.
+async fn add(app: &TestApp, teacher: &Person, course: CourseId, title: &str) -> String {
+    app.app.clock.advance(std::time::Duration::from_millis(1));
+    let path = format!("/courses/{course}/videos");
+    let made = teacher.post(&path, json!({"title": title, "duration_ms": 600_000})).await.is(201);
+    format!("{path}/{}", made.body["id"].as_str().unwrap())
+}
+
+#[track_caller]
+fn assert_refused_for(reply: &Reply, param: &str) {
+    reply.refused(422, "invalid");
+    assert_eq!(reply.body["param"], param, "{reply:?}");
+}

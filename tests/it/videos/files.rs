@@ -1,0 +1,215 @@
+//! From a file to what is played: in the data directory, by links of our own.
+
+use futures_util::future::join_all;
+use murph::service::videos;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+use super::{MP4, Studio, film};
+use crate::harness::Reply;
+
+#[tokio::test]
+async fn a_file_is_uploaded_confirmed_and_played() {
+    let studio = Studio::open().await;
+    let file = film(150_500, 200_000);
+    let before = studio.video().await;
+    assert_eq!((&before["status"], &before["content_type"]), (&json!("empty"), &Value::Null));
+    studio.watch_link(&studio.teacher).await.refused(409, "video_not_ready");
+
+    let link = studio.link(MP4, file.len()).await;
+    assert_eq!(link["method"], "PUT");
+    assert_eq!(link["headers"], json!({"content-type": MP4, "content-length": "200000"}));
+    assert_eq!(studio.video().await["status"], "empty");
+    studio.put(&link, file.clone()).await.is(200);
+    assert_eq!(studio.video().await["status"], "uploaded");
+    studio.watch_link(&studio.teacher).await.refused(409, "video_not_ready");
+
+    let confirmed = studio.post("confirm", json!({})).await.is(200).body;
+    let mut expected = before;
+    expected["status"] = json!("ready");
+    expected["content_type"] = json!(MP4);
+    expected["size_bytes"] = json!(200_000);
+    // The file knows better than its teacher.
+    expected["duration_ms"] = json!(150_500);
+    assert_eq!(confirmed, expected);
+    assert_eq!(studio.video().await, expected);
+    assert_eq!(studio.post("confirm", json!({})).await.is(200).body, expected, "again");
+
+    let response = studio.fetch(&studio.own_link().await, None).await;
+    assert_eq!(response.status(), 200);
+    assert_eq!(response.headers()["content-type"], MP4);
+    assert_eq!(response.headers()["accept-ranges"], "bytes");
+    assert_eq!(response.headers()["x-content-type-options"], "nosniff");
+    assert_eq!(response.bytes().await.unwrap(), file);
+    assert_eq!(studio.stored(), (1, 0));
+    studio.app.close().await;
+}
+
+#[tokio::test]
+async fn parts_of_a_file_are_sent() {
+    let studio = Studio::open().await;
+    let file = film(1_000, 100_000);
+    studio.upload(MP4, &file).await;
+    let url = studio.own_link().await;
+    for (range, from, to) in [
+        ("bytes=0-0", 0, 1),
+        ("bytes=0-", 0, 100_000),
+        ("bytes=70000-79999", 70_000, 80_000),
+        ("bytes=99999-", 99_999, 100_000),
+        ("bytes=99000-200000", 99_000, 100_000),
+        ("bytes=-500", 99_500, 100_000),
+    ] {
+        let response = studio.fetch(&url, Some(range)).await;
+        assert_eq!(response.status(), 206, "{range}");
+        let sent = format!("bytes {from}-{}/100000", to - 1);
+        assert_eq!(response.headers()["content-range"], sent.as_str());
+        assert_eq!(response.bytes().await.unwrap(), &file[from..to], "{range}");
+    }
+    for range in ["bytes=100000-", "bytes=200000-300000", "bytes=5-4", "bytes=0-1,5-6"] {
+        let response = studio.fetch(&url, Some(range)).await;
+        let length = response.headers().get("content-range").cloned();
+        Reply::of(response).await.refused(416, "range_not_satisfiable");
+        assert_eq!(length.unwrap(), "bytes */100000", "{range}");
+    }
+    let head = studio.app.client.head(&url).send().await.unwrap();
+    assert_eq!(
+        (head.status().as_u16(), &head.headers()["content-length"]),
+        (200, &"100000".parse().unwrap())
+    );
+    studio.app.close().await;
+}
+
+#[tokio::test]
+async fn what_is_not_a_video_fails_and_says_why() {
+    let studio = Studio::open().await;
+    studio.post("confirm", json!({})).await.refused(409, "upload_missing");
+    studio.link(MP4, 100).await;
+    studio.post("confirm", json!({})).await.refused(409, "upload_missing");
+    assert_eq!(studio.video().await["status"], "empty");
+
+    let page = b"<!doctype html><script>alert(1)</script>";
+    for content_type in ["video/mp4", "video/quicktime", "video/webm", "video/ogg"] {
+        let failed = studio.upload(content_type, page).await.body;
+        assert_eq!(failed["status"], "failed");
+        assert_eq!(failed["failure"], format!("does not begin like {content_type}"));
+        assert_eq!(studio.stored(), (0, 0));
+        assert_eq!(studio.post("confirm", json!({})).await.is(200).body, failed, "again");
+        studio.watch_link(&studio.teacher).await.refused(409, "video_not_ready");
+    }
+    let endless = film(u32::MAX - 1, 500);
+    let failed = studio.upload(MP4, &endless).await.body;
+    assert_eq!(failed["failure"], "its length must be between 1 and 172800000");
+    let good = studio.upload(MP4, &film(5_000, 500)).await.body;
+    assert_eq!((&good["status"], &good["failure"]), (&json!("ready"), &Value::Null));
+    studio.app.close().await;
+}
+
+#[tokio::test]
+async fn another_file_takes_its_place_when_it_is_good() {
+    let studio = Studio::open().await;
+    let (first, second) = (film(1_000, 1_000), film(2_000, 2_000));
+    studio.upload(MP4, &first).await;
+    let old_link = studio.own_link().await;
+
+    let link = studio.link(MP4, second.len()).await;
+    studio.put(&link, second.clone()).await.is(200);
+    let waiting = studio.video().await;
+    assert_eq!((&waiting["status"], &waiting["size_bytes"]), (&json!("ready"), &json!(1_000)));
+    assert_eq!(studio.fetch(&old_link, None).await.bytes().await.unwrap(), first);
+    assert_eq!(studio.stored(), (2, 0));
+
+    let swapped = studio.post("confirm", json!({})).await.is(200).body;
+    assert_eq!((&swapped["size_bytes"], &swapped["duration_ms"]), (&json!(2_000), &json!(2_000)));
+    assert_eq!(studio.fetch(&studio.own_link().await, None).await.bytes().await.unwrap(), second);
+    assert_eq!(studio.stored(), (1, 0), "the first one is gone");
+    Reply::of(studio.fetch(&old_link, None).await).await.refused(404, "not_found");
+
+    let failed = studio.upload(MP4, b"no film").await.body;
+    assert_eq!((&failed["status"], &failed["size_bytes"]), (&json!("ready"), &json!(2_000)));
+    assert_eq!(failed["failure"], "does not begin like video/mp4");
+    assert_eq!(studio.fetch(&studio.own_link().await, None).await.bytes().await.unwrap(), second);
+    studio.app.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_may_confirm_at_once() {
+    let studio = Studio::open().await;
+    for size in [1_000, 2_000] {
+        let link = studio.link(MP4, size).await;
+        studio.put(&link, film(3_000, size)).await.is(200);
+        let confirmed = join_all((0..8).map(|_| studio.post("confirm", json!({})))).await;
+        let last = studio.video().await;
+        assert_eq!((&last["status"], &last["size_bytes"]), (&json!("ready"), &json!(size)));
+        for reply in confirmed {
+            // Whoever comes too late to look finds that it was good; in between it is being looked at.
+            let reply = reply.is(200).body;
+            assert!(reply == last || reply["status"] == "processing", "{reply}");
+        }
+        assert_eq!(studio.stored(), (1, 0));
+    }
+    studio.app.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_many_who_upload_at_once_one_is_kept() {
+    let studio = Studio::open().await;
+    let link = studio.link(MP4, 50_000).await;
+    let replies = join_all((1..=8).map(|nth| studio.put(&link, film(nth * 1_000, 50_000)))).await;
+    let kept = replies.iter().filter(|reply| reply.status == 200).count();
+    assert_eq!(kept, 1, "{replies:?}");
+    for reply in replies.iter().filter(|reply| reply.status != 200) {
+        reply.refused(409, "upload_over");
+    }
+    studio.post("confirm", json!({})).await.is(200);
+    assert_eq!(studio.stored(), (1, 0));
+    studio.app.close().await;
+}
+
+#[tokio::test]
+async fn what_nobody_confirms_or_needs_is_swept_away() {
+    let studio = Studio::open().await;
+    let app = &studio.app.app;
+    let link = studio.link(MP4, 1_000).await;
+    studio.put(&link, film(1_000, 1_000)).await.is(200);
+    let sweep = async || videos::sweep(app, 10, studio.app.now()).await.unwrap();
+    assert_eq!(sweep().await, 0);
+    app.clock.advance(Duration::from_hours(25) + Duration::from_secs(1));
+    // Either this finds it, or the job that does the same did.
+    sweep().await;
+    assert_eq!(studio.stored(), (0, 0));
+    studio.app.close().await;
+
+    // A file that could not be removed when it was discarded: as if that Murph had died.
+    let studio = Studio::open().await;
+    let app = &studio.app.app;
+    studio.upload(MP4, &film(1_000, 1_000)).await;
+    let mut tx = app.db.begin().await.unwrap();
+    crate::world::execute(&mut tx, "UPDATE video_files SET status = 'discarded'").await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(
+        videos::sweep(app, 10, studio.app.now()).await.unwrap(),
+        0,
+        "its link is still good"
+    );
+    app.clock.advance(Duration::from_hours(1));
+    assert_eq!(videos::sweep(app, 10, studio.app.now()).await.unwrap(), 1);
+    assert_eq!(studio.stored(), (0, 0));
+    assert_eq!(videos::sweep(app, 10, studio.app.now()).await.unwrap(), 0);
+    studio.app.close().await;
+}
+
+#[tokio::test]
+async fn the_files_of_a_deleted_course_go_when_no_session_can_need_them() {
+    let studio = Studio::open().await;
+    let app = &studio.app.app;
+    studio.upload(MP4, &film(1_000, 1_000)).await;
+    let path = format!("/courses/{}", studio.course);
+    studio.teacher.send(reqwest::Method::DELETE, &path, None, &[]).await.is(204);
+    app.clock.advance(Duration::from_hours(12));
+    videos::sweep(app, 10, studio.app.now()).await.unwrap();
+    assert_eq!(studio.stored(), (1, 0));
+    app.clock.advance(Duration::from_secs(1));
+    videos::sweep(app, 10, studio.app.now()).await.unwrap();
+    assert_eq!(studio.stored(), (0, 0));
+    studio.app.close().await;
+}

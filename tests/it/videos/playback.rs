@@ -1,0 +1,171 @@
+//! Who may watch a video, and for how long a link is good.
+
+use murph::time::Timestamp;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+use super::{MP4, Studio, film};
+use crate::{
+    harness::{Person, Reply, TestApp},
+    live::player::Player,
+};
+
+/// A video that can be played, on a course at this price.
+async fn ready(price: &str) -> Studio {
+    let studio = Studio::open_in(TestApp::start().await, price).await;
+    studio.upload(MP4, &film(60_000, 1_000)).await;
+    studio
+}
+
+async fn start(studio: &Studio, student: &Person) -> Value {
+    student.post("/sessions/start", json!({"course_id": studio.course})).await.is(201).body
+}
+
+/// For how many seconds a link is good.
+#[track_caller]
+fn seconds(studio: &Studio, reply: &Reply) -> u64 {
+    assert_eq!(reply.status, 200, "{reply:?}");
+    let expires_at: Timestamp = serde_json::from_value(reply.body["expires_at"].clone()).unwrap();
+    expires_at.since(studio.app.now()).as_secs() + 1
+}
+
+async fn set_preview(studio: &Studio, is_preview: bool) {
+    studio.teacher.put(&studio.path, json!({"is_preview": is_preview})).await.is(200);
+}
+
+async fn set_status(studio: &Studio, status: &str) {
+    let path = format!("/courses/{}", studio.course);
+    studio.teacher.put(&path, json!({"status": status})).await.is(200);
+}
+
+#[tokio::test]
+async fn only_who_may_watch_gets_a_link() {
+    let studio = ready("0.60").await;
+    let (other, admin) = (studio.app.teacher().await, studio.app.admin().await);
+    let student = studio.app.student_with("30.00").await;
+    let elsewhere = studio.app.student_with("30.00").await;
+    let another = studio.app.course(&other, "0.60").await;
+    elsewhere.post("/sessions/start", json!({"course_id": another})).await.is(201);
+    let public = format!("/api/v1{}/url", studio.path);
+
+    for person in [&other, &admin, &student, &elsewhere] {
+        studio.watch_link(person).await.refused(403, "forbidden");
+    }
+    studio.app.get(&public).await.refused(401, "unauthenticated");
+    assert_eq!(seconds(&studio, &studio.watch_link(&studio.teacher).await), 300);
+
+    set_preview(&studio, true).await;
+    let link = studio.app.get(&public).await.is(200);
+    assert_eq!(link.headers["cache-control"], "no-store");
+    for person in [&other, &admin, &student, &elsewhere] {
+        assert_eq!(seconds(&studio, &studio.watch_link(person).await), 300);
+    }
+    let url = link.body["url"].as_str().unwrap();
+    assert_eq!(studio.fetch(url, None).await.bytes().await.unwrap(), film(60_000, 1_000));
+    set_status(&studio, "draft").await;
+    for person in [&other, &student, &elsewhere] {
+        studio.watch_link(person).await.refused(404, "not_found");
+    }
+    studio.app.get(&public).await.refused(404, "not_found");
+    assert_eq!(seconds(&studio, &studio.watch_link(&studio.teacher).await), 300);
+    studio.app.close().await;
+}
+
+#[tokio::test]
+async fn an_open_session_opens_its_course_whatever_becomes_of_it() {
+    let studio = ready("0.60").await;
+    let student = studio.app.student_with("30.00").await;
+    let session = start(&studio, &student).await["session"]["id"].clone();
+    let path = format!("/courses/{}", studio.course);
+    for status in ["draft", "archived"] {
+        set_status(&studio, status).await;
+        assert_eq!(seconds(&studio, &studio.watch_link(&student).await), 300);
+    }
+    studio.teacher.send(reqwest::Method::DELETE, &path, None, &[]).await.is(204);
+    let link = studio.watch_link(&student).await;
+    assert_eq!(seconds(&studio, &link), 300);
+    let url = link.body["url"].as_str().unwrap();
+    assert_eq!(studio.fetch(url, Some("bytes=0-9")).await.status(), 206);
+    studio.watch_link(&studio.teacher).await.refused(404, "not_found");
+    let end = format!("/sessions/{}/end", session.as_str().unwrap());
+    student.post(&end, json!({})).await.is(200);
+    studio.watch_link(&student).await.refused(404, "not_found");
+    studio.app.close().await;
+}
+
+#[tokio::test]
+async fn a_link_lasts_no_longer_than_the_money() {
+    // 30.00 are held, which last 100 seconds.
+    let studio = ready("18.00").await;
+    let student = studio.app.student_with("30.00").await;
+    let mut player = Player::start(&studio.app, &student, studio.course).await;
+    assert_eq!(seconds(&studio, &studio.watch_link(&student).await), 100);
+    player.play(0).await;
+    player.watch(&studio.app, 0, 40, 5).await;
+    let link = studio.watch_link(&student).await;
+    assert_eq!(seconds(&studio, &link), 60);
+    let url = link.body["url"].as_str().unwrap();
+    studio.app.app.clock.advance(Duration::from_secs(5));
+    player.progress(45_000).await;
+    player.watch(&studio.app, 45_000, 50, 5).await;
+    assert_eq!(seconds(&studio, &studio.watch_link(&student).await), 5);
+    assert_eq!(studio.fetch(url, None).await.status(), 200);
+    studio.app.app.clock.advance(Duration::from_secs(1));
+    player.progress(96_000).await;
+    player.tick_where(|tick| tick["watched_ms"].as_u64() >= Some(96_000)).await;
+    let refused = studio.watch_link(&student).await;
+    refused.refused(402, "insufficient_funds");
+    assert_eq!(
+        (&refused.body["required"], &refused.body["available"]),
+        (&json!("1.50"), &json!("1.20"))
+    );
+    studio.app.app.clock.advance(Duration::from_secs(4));
+    Reply::of(studio.fetch(url, None).await).await.refused(403, "forbidden");
+
+    student.top_up_more("100.00").await;
+    // The hold grows by itself, by as much again.
+    assert_eq!(player.until("extended").await["held"], "60.00");
+    assert_eq!(seconds(&studio, &studio.watch_link(&student).await), 100);
+    studio.app.close().await;
+}
+
+#[tokio::test]
+async fn a_free_course_is_watched_without_money() {
+    let studio = ready("0").await;
+    let student = studio.app.student().await;
+    studio.watch_link(&student).await.refused(403, "forbidden");
+    start(&studio, &student).await;
+    assert_eq!(seconds(&studio, &studio.watch_link(&student).await), 300);
+    studio.app.close().await;
+}
+
+#[tokio::test]
+async fn an_altered_or_expired_link_plays_nothing() {
+    let studio = ready("0.60").await;
+    let url = studio.own_link().await;
+    let (rest, signature) = url.rsplit_once('=').unwrap();
+    let (_, id) = url.split_once('?').unwrap().0.rsplit_once('/').unwrap();
+    let another = murph::id::FileId::new(studio.app.now()).to_string();
+    for altered in [
+        url.replace(id, &another),
+        url.replace("size=1000", "size=1"),
+        url.replace("video/mp4", "video/webm"),
+        url.replace("expires=1", "expires=2"),
+        format!("{rest}={}", signature.to_uppercase()),
+        format!("{rest}="),
+    ] {
+        Reply::of(studio.fetch(&altered, None).await).await.refused(403, "forbidden");
+        assert_eq!(studio.app.client.head(&altered).send().await.unwrap().status(), 403);
+    }
+    let request = studio.app.client.put(&url).header("content-type", MP4).body(vec![0; 1_000]);
+    Reply::of(request.send().await.unwrap()).await.refused(403, "forbidden");
+    for method in ["POST", "DELETE", "PATCH"] {
+        let request = studio.app.client.request(method.parse().unwrap(), &url);
+        Reply::of(request.send().await.unwrap()).await.refused(405, "method_not_allowed");
+    }
+    studio.app.app.clock.advance(Duration::from_secs(299));
+    assert_eq!(studio.fetch(&url, None).await.status(), 200);
+    studio.app.app.clock.advance(Duration::from_secs(1));
+    Reply::of(studio.fetch(&url, None).await).await.refused(403, "forbidden");
+    studio.app.close().await;
+}

@@ -1,0 +1,283 @@
+//! Uploads that are not as they should be: refused, and nothing is left of them.
+
+use std::time::Duration;
+
+use futures_util::stream;
+use reqwest::{
+    Body,
+    header::{CONTENT_LENGTH, CONTENT_TYPE},
+    multipart::{Form, Part},
+};
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use super::{MP4, Studio, assert_refused_for, film};
+use crate::harness::{Person, Reply, TestApp};
+
+#[tokio::test]
+async fn only_what_fits_gets_a_link() {
+    let app = TestApp::start_with(|config| {
+        config.storage.max_bytes = 1_000_000;
+        config.storage.content_types.truncate(1);
+    })
+    .await;
+    let studio = Studio::open_in(app, "0.60").await;
+    let (other, student) = (studio.app.teacher().await, studio.app.student().await);
+    for (field, value) in [
+        ("size_bytes", json!(0)),
+        ("size_bytes", json!(-1)),
+        ("size_bytes", json!(1_000_001)),
+        ("size_bytes", json!(u64::MAX)),
+        ("size_bytes", json!("100")),
+        ("content_type", json!("text/html")),
+        ("content_type", json!("video/webm")),
+        ("content_type", json!("video/mp4; codecs=x")),
+        ("content_type", json!("VIDEO/MP4")),
+        ("content_type", Value::Null),
+        ("file_name", json!("../../etc/passwd")),
+    ] {
+        let mut body = json!({"content_type": MP4, "size_bytes": 100});
+        body[field] = value;
+        assert_refused_for(&studio.post("upload-url", body).await, field);
+    }
+    let path = format!("{}/upload-url", studio.path);
+    let fine = json!({"content_type": MP4, "size_bytes": 1_000_000});
+    other.post(&path, fine.clone()).await.refused(403, "forbidden");
+    student.post(&path, fine.clone()).await.refused(403, "forbidden");
+    let nowhere = format!("/courses/{}/videos/{}/upload-url", studio.course, studio.course);
+    studio.teacher.post(&nowhere, fine.clone()).await.refused(404, "not_found");
+    let elsewhere = studio.app.course(&studio.teacher, "1").await;
+    let (_, video) = studio.path.rsplit_once('/').unwrap();
+    let elsewhere = format!("/courses/{elsewhere}/videos/{video}/upload-url");
+    studio.teacher.post(&elsewhere, fine.clone()).await.refused(404, "not_found");
+    studio.teacher.post(&path, fine).await.is(201);
+    studio.app.close().await;
+}
+
+#[tokio::test]
+async fn an_altered_or_expired_link_is_none() {
+    let app = TestApp::start_with(|config| config.auth.access_token_seconds = 86_400).await;
+    let studio = Studio::open_in(app, "0.60").await;
+    let file = film(1_000, 1_000);
+    let link = studio.link(MP4, 1_000).await;
+    let url = link["url"].as_str().unwrap();
+    let put = async |url: &str, content_type: &str| {
+        let request = studio.app.client.put(url).header(CONTENT_TYPE, content_type);
+        Reply::of(request.body(file.clone()).send().await.unwrap()).await
+    };
+    let (base, id) = url.split_once('?').unwrap().0.rsplit_once('/').unwrap();
+    let another = murph::id::FileId::new(studio.app.now()).to_string();
+    let (rest, signature) = url.rsplit_once('=').unwrap();
+    for altered in [
+        url.replace(id, &another),
+        url.replace("size=1000", "size=1001"),
+        url.replace("type=video/mp4", "type=video/webm"),
+        url.replace("expires=1", "expires=2"),
+        format!("{rest}={}", signature.to_lowercase()),
+        format!("{rest}="),
+        format!("{url}A"),
+    ] {
+        put(&altered, MP4).await.refused(403, "forbidden");
+        put(&altered, "video/webm").await.refused(403, "forbidden");
+    }
+    for altered in [
+        url.replace("type=video/mp4", "type=text/html"),
+        url.replace("size=1000", "size=x"),
+        url.replace("&expires", "&until"),
+        format!("{url}&size=1000"),
+        url.split_once('?').unwrap().0.to_owned(),
+    ] {
+        put(&altered, MP4).await.refused(422, "invalid");
+    }
+    for name in ["..%2f..%2fauth_secret", "%2e%2e", "x", "incoming", "..", "%00"] {
+        put(&url.replace(id, name), MP4).await.refused(404, "not_found");
+    }
+    assert!(base.ends_with("/media"));
+    // For putting, not for getting; and the other way round.
+    Reply::of(studio.fetch(url, None).await).await.refused(403, "forbidden");
+    studio.app.app.clock.advance(Duration::from_hours(1));
+    put(url, MP4).await.refused(403, "forbidden");
+    assert_eq!((studio.stored(), &studio.video().await["status"]), ((0, 0), &json!("empty")));
+    studio.app.close().await;
+}
+
+#[tokio::test]
+async fn only_the_file_a_link_is_for_is_taken() {
+    let studio = Studio::open().await;
+    let file = film(1_000, 1_000);
+    let link = studio.link(MP4, 1_000).await;
+    let url = link["url"].as_str().unwrap();
+    let client = &studio.app.client;
+    for content_type in ["video/webm", "text/html", "video/mp4;x=y", ""] {
+        let request = client.put(url).header(CONTENT_TYPE, content_type).body(file.clone());
+        Reply::of(request.send().await.unwrap()).await.refused(415, "unsupported_media_type");
+    }
+    let request = client.put(url).body(file.clone());
+    Reply::of(request.send().await.unwrap()).await.refused(415, "unsupported_media_type");
+    for wrong in [&file[..999], &[&file[..], b"!"].concat(), b""] {
+        let request = client.put(url).header(CONTENT_TYPE, MP4).body(wrong.to_vec());
+        let request = request.header(CONTENT_LENGTH, wrong.len());
+        assert_refused_for(&Reply::of(request.send().await.unwrap()).await, "content-length");
+        // Without saying beforehand how long it is.
+        let pieces = stream::iter(wrong.chunks(300).map(|piece| Ok::<_, String>(piece.to_vec())));
+        let pieces: Vec<_> = futures_util::StreamExt::collect(pieces).await;
+        let request = client.put(url).header(CONTENT_TYPE, MP4);
+        let request = request.body(Body::wrap_stream(stream::iter(pieces)));
+        let reply = Reply::of(request.send().await.unwrap()).await;
+        match wrong.len() {
+            1_001 => reply.refused(413, "body_too_large"),
+            _ => assert_refused_for(&reply, "content-length"),
+        }
+    }
+    assert_eq!((studio.stored(), &studio.video().await["status"]), ((0, 0), &json!("empty")));
+
+    studio.put(&link, file.clone()).await.is(200);
+    studio.put(&link, file.clone()).await.refused(409, "upload_over");
+    // A newer link takes the place of what was not confirmed.
+    let newer = studio.link(MP4, 1_000).await;
+    studio.put(&link, file.clone()).await.refused(409, "upload_over");
+    assert_eq!((studio.stored(), &studio.video().await["status"]), ((0, 0), &json!("empty")));
+    studio.put(&newer, file.clone()).await.is(200);
+    studio.post("confirm", json!({})).await.is(200);
+    studio.put(&newer, file).await.refused(409, "upload_over");
+    assert_eq!(studio.video().await["status"], "ready");
+    studio.app.close().await;
+}
+
+/// Sends the head of an upload and as much of its body, over a connection of its own.
+async fn begin(studio: &Studio, link: &Value, body: &[u8]) -> TcpStream {
+    let mut socket = TcpStream::connect(studio.app.address).await.unwrap();
+    let target = link["url"].as_str().unwrap().strip_prefix(&studio.app.url).unwrap();
+    let length = link["headers"]["content-length"].as_str().unwrap();
+    let head = format!(
+        "PUT {target} HTTP/1.1\r\nhost: x\r\ncontent-type: {MP4}\r\ncontent-length: {length}\r\n\r\n"
+    );
+    socket.write_all(head.as_bytes()).await.unwrap();
+    socket.write_all(body).await.unwrap();
+    socket
+}
+
+#[tokio::test]
+async fn an_upload_that_stalls_or_breaks_off_leaves_nothing() {
+    let app = TestApp::start_with(|config| {
+        config.server.body_timeout_ms = 300;
+        // Files are not held to it.
+        config.server.request_timeout_ms = 400;
+    })
+    .await;
+    let studio = Studio::open_in(app, "0.60").await;
+    let file = film(1_000, 100_000);
+    let link = studio.link(MP4, file.len()).await;
+    let mut stalled = begin(&studio, &link, &file[..5_000]).await;
+    let mut answer = String::new();
+    stalled.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("too slowly"), "{answer}");
+    drop(begin(&studio, &link, &file[..5_000]).await);
+    while studio.stored() != (0, 0) {
+        tokio::task::yield_now().await;
+    }
+    // Slow, but going on: longer than any other request may take.
+    let mut slow = begin(&studio, &link, &[]).await;
+    for piece in file.chunks(25_000) {
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        slow.write_all(piece).await.unwrap();
+    }
+    let mut answer = [0; 12];
+    slow.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200");
+    assert_eq!(studio.stored(), (1, 0));
+    studio.app.close().await;
+}
+
+async fn send(studio: &Studio, person: &Person, form: Form) -> Reply {
+    let url = format!("{}/api/v1{}/file", studio.app.url, studio.path);
+    let request = studio.app.client.post(url).bearer_auth(&person.access_token).multipart(form);
+    Reply::of(request.send().await.unwrap()).await
+}
+
+fn part(file: &[u8], content_type: &str) -> Part {
+    Part::bytes(file.to_vec()).mime_str(content_type).unwrap()
+}
+
+#[tokio::test]
+async fn a_form_brings_a_file_whatever_it_is_called() {
+    let studio = Studio::open().await;
+    // Larger than any other body may be.
+    let file = film(7_000, 3_000_000);
+    for name in ["a.mp4", "../../../etc/passwd", "/etc/passwd", "<script>", "a\u{202e}b", ""] {
+        studio.app.app.clock.advance(Duration::from_millis(1));
+        let part = part(&file, MP4).file_name(name.to_owned());
+        let sent = send(&studio, &studio.teacher, Form::new().part("file", part)).await.is(200);
+        assert_eq!(sent.body["status"], "ready", "{name:?}");
+        assert_eq!(
+            (&sent.body["size_bytes"], &sent.body["duration_ms"]),
+            (&json!(3_000_000), &json!(7_000))
+        );
+        assert_eq!(studio.stored(), (1, 0));
+    }
+    assert_eq!(studio.fetch(&studio.own_link().await, None).await.bytes().await.unwrap(), file);
+    studio.app.close().await;
+}
+
+#[tokio::test]
+async fn a_form_that_does_not_fit_changes_nothing() {
+    let app = TestApp::start_with(|config| config.storage.max_bytes = 10_000).await;
+    let studio = Studio::open_in(app, "0.60").await;
+    let (other, student) = (studio.app.teacher().await, studio.app.student().await);
+    let file = film(1_000, 10_000);
+    let good_form = || Form::new().part("file", part(&file, MP4));
+    for (form, problem) in [
+        (Form::new().part("file", part(b"", MP4)), "file: is empty"),
+        (Form::new().part("film", part(&file, MP4)), "file: is the only part that is taken"),
+        (Form::new().part("file", part(&file, "text/html")), "file: its type is none of video/mp4"),
+        (Form::new().text("file", "x"), "file: its type is none of"),
+        (Form::new().part("file", part(b"<html>", MP4)), "file: does not begin like video/mp4"),
+        (
+            Form::new().part("file", part(&file, "video/webm")),
+            "file: does not begin like video/webm",
+        ),
+        (good_form().part("file", part(&file, MP4)), "file: is there twice"),
+        (good_form().text("title", "x"), "file: is not alone"),
+    ] {
+        let reply = send(&studio, &studio.teacher, form).await;
+        assert_refused_for(&reply, "file");
+        assert!(
+            reply.body["detail"].as_str().unwrap().starts_with(problem),
+            "{problem}: {reply:?}"
+        );
+    }
+    let large = Form::new().part("file", part(&film(1_000, 10_001), MP4));
+    send(&studio, &studio.teacher, large).await.refused(413, "body_too_large");
+    send(&studio, &other, good_form()).await.refused(403, "forbidden");
+    send(&studio, &student, good_form()).await.refused(403, "forbidden");
+    studio.post("file", json!({"file": "x"})).await.refused(415, "unsupported_media_type");
+    let url = format!("{}/api/v1{}/file", studio.app.url, studio.path);
+    for body in [
+        "",
+        "--x",
+        "--x\r\n\r\n",
+        "--x\r\ncontent-disposition: form-data; name=\"file\"\r\ncontent-type: video/mp4\r\n\r\nabc",
+    ] {
+        let request = studio.app.client.post(&url).bearer_auth(&studio.teacher.access_token);
+        let request = request.header(CONTENT_TYPE, "multipart/form-data; boundary=x").body(body);
+        Reply::of(request.send().await.unwrap()).await.refused(400, "bad_request");
+    }
+    // Nothing that is kept in memory may be long.
+    for head in ["", "--x\r\n", "--x\r\ncontent-disposition: "] {
+        let body = format!("{head}{}", "x".repeat(20_000_000));
+        let request = studio.app.client.post(&url).bearer_auth(&studio.teacher.access_token);
+        let request = request.header(CONTENT_TYPE, "multipart/form-data; boundary=x").body(body);
+        let refused = Reply::of(request.send().await.unwrap()).await;
+        refused.refused(400, "bad_request");
+        assert!(refused.text.contains("too much around the file"), "{refused:?}");
+    }
+    let request = studio.app.client.post(&url).bearer_auth(&studio.teacher.access_token);
+    let request = request.header(CONTENT_TYPE, "multipart/form-data; boundary=x").body("--x--\r\n");
+    assert_refused_for(&Reply::of(request.send().await.unwrap()).await, "file");
+    assert_eq!((studio.stored(), &studio.video().await["status"]), ((0, 0), &json!("empty")));
+    send(&studio, &studio.teacher, good_form()).await.is(200);
+    studio.app.close().await;
+}
