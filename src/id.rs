@@ -104,8 +104,8 @@ id! {
 }
 
 made_at! {
-    UserId LoginId CourseId SessionId TopUpId PayoutId NodeId ReviewId VideoId ChatId RequestId
-    UserId LoginId CourseId SessionId TopUpId PayoutId NodeId VideoId FileId RequestId
+    UserId LoginId CourseId SessionId TopUpId PayoutId NodeId ReviewId VideoId ChatId FileId
+    RequestId
 }
 
 fn v7(now: Timestamp) -> Uuid {

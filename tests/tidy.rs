@@ -35,9 +35,7 @@ const LAYERS: &[(&str, May)] = &[
     ("bus", Use("domain money id config error telemetry")),
     ("ai", Use("domain money time clock config error telemetry")),
     // What joins them.
-    ("app", Use("ai config clock db gateway bus limits service telemetry error id time")),
-    ("service", Use("db domain gateway bus ai app money id time clock error config telemetry")),
-    ("app", Use("config clock db gateway storage bus limits service telemetry error id time")),
+    ("app", Use("ai config clock db gateway storage bus limits service telemetry error id time")),
     (
         "service",
         Use("db domain gateway storage bus ai app money id time clock error config telemetry"),

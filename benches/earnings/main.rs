@@ -149,8 +149,15 @@ async fn ask_all(ground: &Ground) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let url = format!("http://{}/api/v1", listener.local_addr().expect("an address"));
     let stop = CancellationToken::new();
-    let app = ground.app.clone();
-    let server = tokio::task::spawn(server::run(listener, app, stop.clone()));
+    let serving = server::run(listener, ground.app.clone(), stop.clone());
+    let asking = async {
+        ask(&url).await;
+        stop.cancel();
+    };
+    tokio::join!(serving, asking).0.expect("it ended well");
+}
+
+async fn ask(url: &str) {
     let client = reqwest::Client::builder().no_proxy().build().expect("a client");
     let log_in = client.post(format!("{url}/auth/login"));
     let log_in = log_in.json(&json!({"email": EMAIL, "password": PASSWORD}));
@@ -185,6 +192,4 @@ async fn ask_all(ground: &Ground) {
     let bytes = export.bytes().await.expect("a whole table").len();
     let (mib, took) = (bytes as f64 / 1_048_576.0, began.elapsed().as_secs_f64());
     println!("{:<44} {mib:.0} MiB in {took:.1} s", "the table of all sessions");
-    stop.cancel();
-    server.await.expect("it ends").expect("it ended well");
 }

@@ -6,8 +6,7 @@ use reqwest::Url;
 
 use super::{
     Auth, Config, Database, GatewayKind, Ledger, Live, Metering, MoneyLimits, Node, Secret, Server,
-    ai::check_ai, names::variable_of, problem::Problems,
-    names::variable_of, problem::Problems, storage,
+    ai::check_ai, names::variable_of, problem::Problems, storage,
 };
 use crate::money::{AMOUNT_MAX, Money};
 

@@ -20,8 +20,7 @@ use super::{
 const FILE_VARIABLE: &str = "MURPH_CONFIG";
 
 /// Secrets and URLs with passwords get mounted as files by container platforms.
-const READ_FROM_FILE: [&str; 9] = [
-const READ_FROM_FILE: [&str; 7] = [
+const READ_FROM_FILE: [&str; 11] = [
     "bus.url",
     "auth.previous_secrets",
     "auth.secret",
@@ -31,16 +30,12 @@ const READ_FROM_FILE: [&str; 7] = [
     "anthropic.key",
     "gemini.key",
     "groq.key",
-];
-
-/// The variables of the documents that Murph was made from. Weaker than our own.
-const SEED_VARIABLES: [(&str, &str, Unit); 9] = [
     "storage.access_key_id",
     "storage.secret_access_key",
 ];
 
 /// The variables of the documents that Murph was made from. Weaker than our own.
-const SEED_VARIABLES: [(&str, &str, Unit); 8] = [
+const SEED_VARIABLES: [(&str, &str, Unit); 12] = [
     ("DEFAULT_LOCK_AMOUNT", "metering.lock_amount", Unit::Same),
     ("MIN_SESSION_DURATION_SECONDS", "metering.min_session_seconds", Unit::Same),
     ("METERING_UPDATE_INTERVAL_SECONDS", "metering.tick_ms", Unit::Seconds),

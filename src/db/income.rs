@@ -1,7 +1,7 @@
 //! What a teacher has earned, one session and one bonus after the other: straight off the ledger, so
 //! that the sum of it is the ledger's.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use sqlx::FromRow;
 use uuid::Uuid;
@@ -18,6 +18,9 @@ use crate::{
     money::Money,
     time::Timestamp,
 };
+
+/// The shortest time there is between two rows.
+const MOMENT: Duration = Duration::from_micros(1);
 
 /// A place in a list: entries of one moment are told apart by their journals.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,16 +76,21 @@ pub async fn list(
     (order, after): (Order, Option<Place>),
     limit: i64,
 ) -> Result<Vec<Entry>> {
-    let (sql, begin) = match order {
+    let (sql, first) = match order {
         Order::NewestFirst => (shares!("<", "DESC"), period.end),
         Order::OldestFirst => (shares!(">", "ASC"), period.begin),
     };
     // The end is not in the period, and the beginning has no journal without a name.
-    let after = after.unwrap_or(Place { at: begin, journal_id: String::new() });
+    let after = after.unwrap_or(Place { at: first, journal_id: String::new() });
+    // So that the index is entered where the last page ended, and not where the period does.
+    let (begin, end) = match order {
+        Order::NewestFirst => (period.begin, period.end.min(after.at + MOMENT)),
+        Order::OldestFirst => (period.begin.max(after.at), period.end),
+    };
     let shares: Vec<Share> = on!(tx, conn => sqlx::query_as(sql)
         .bind(account)
-        .bind(period.begin)
-        .bind(period.end)
+        .bind(begin)
+        .bind(end)
         .bind(after.at)
         .bind(&after.journal_id)
         .bind(limit)
@@ -97,7 +105,7 @@ async fn sources(
     tx: &mut Tx,
     ids: impl Iterator<Item = SessionId>,
 ) -> Result<HashMap<SessionId, Source>> {
-    let uuids = ids.map(|id| id.uuid());
+    let uuids = ids.map(SessionId::uuid);
     let rows: Vec<Source> = match tx.conn() {
         Conn::Sqlite(conn) => {
             sqlx::query_as(

@@ -16,10 +16,8 @@ use crate::{
         user::{LoginEnd, Role, UserStatus},
     },
     id::{
-        AccountId, CategoryId, ChatId, CourseId, LoginId, NodeId, PayoutId, ReviewId, SessionId,
-        TopUpId, UserId, VideoId,
-        AccountId, CategoryId, CourseId, FileId, LoginId, NodeId, PayoutId, SessionId, TopUpId,
-        UserId, VideoId,
+        AccountId, CategoryId, ChatId, CourseId, FileId, LoginId, NodeId, PayoutId, ReviewId,
+        SessionId, TopUpId, UserId, VideoId,
     },
     money::{BasisPoints, Currency, Money},
     time::Timestamp,
@@ -79,16 +77,12 @@ macro_rules! store_words {
 }
 
 store_ids! {
-    AccountId CategoryId ChatId CourseId LoginId NodeId PayoutId ReviewId SessionId TopUpId UserId
-    VideoId
+    AccountId CategoryId ChatId CourseId FileId LoginId NodeId PayoutId ReviewId SessionId TopUpId
+    UserId VideoId
 }
 store_words! {
-    AccountKind BonusStatus CourseStatus Currency EndReason JournalKind LoginEnd PaymentStatus
-    Provider ReviewStatus Role SessionStatus TransactionType UserStatus
-store_ids! { AccountId CategoryId CourseId FileId LoginId NodeId PayoutId SessionId TopUpId UserId VideoId }
-store_words! {
-    AccountKind ContentType CourseStatus Currency EndReason FileStatus JournalKind LoginEnd PaymentStatus Role SessionStatus
-    TransactionType UserStatus
+    AccountKind BonusStatus ContentType CourseStatus Currency EndReason FileStatus JournalKind
+    LoginEnd PaymentStatus Provider ReviewStatus Role SessionStatus TransactionType UserStatus
 }
 store_as!(Money as i64, |micros| Ok(Money::from_micros(micros)), |money| money.micros());
 store_as!(Rating as i64, |stars| Ok(Rating::try_from(stars)?), |rating| i64::from(rating.stars()));

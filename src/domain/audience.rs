@@ -136,7 +136,9 @@ mod tests {
     }
 
     fn hear_all(audiences: &mut Audiences, node: NodeId, parts: Vec<Part>, at: Instant) {
-        parts.into_iter().for_each(|part| audiences.hear(node, part, at));
+        for part in parts {
+            audiences.hear(node, part, at);
+        }
     }
 
     #[test]

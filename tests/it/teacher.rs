@@ -306,7 +306,8 @@ impl Events {
                 };
                 let (data, id) = (field("data: "), field("id: "));
                 assert!(data.is_none() || field("event: ").as_deref() == Some("live"), "{event}");
-                self.text = rest.to_owned();
+                let rest = rest.to_owned();
+                self.text = rest;
                 match data.zip(id) {
                     Some((data, id)) => return Some((serde_json::from_str(&data).unwrap(), id)),
                     None => continue,
@@ -372,9 +373,8 @@ async fn a_live_view_moves_while_students_watch() {
     let mut last = Events::open(&teacher, &app, None).await;
     last.next().await.unwrap();
     drop((events, again));
-    let watching = tokio::spawn(async move { while last.next().await.is_some() {} });
-    app.close().await;
-    timeout(DEADLINE, watching).await.unwrap().unwrap();
+    let watching = async move { while last.next().await.is_some() {} };
+    timeout(DEADLINE, async { tokio::join!(watching, app.close()) }).await.unwrap();
 }
 
 #[tokio::test]
