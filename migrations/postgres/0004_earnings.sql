@@ -1,6 +1,7 @@
 -- What teachers have earned, added up as it is settled: so that nobody has to scan the ledger for
 -- it. All of it follows from the ledger: `murph rebuild` makes it anew, `murph check-ledger`
--- compares.
+-- compares. Nodes of an older kind that still run settle without these sums: run `murph rebuild`
+-- when the last of them is gone.
 
 -- Per quarter of an hour, since the days and hours of all time zones begin on one.
 CREATE TABLE earnings_quarters (
@@ -39,18 +40,26 @@ CREATE TABLE video_views (
 
 INSERT INTO earnings_quarters
   (teacher_id, currency, quarter, course_id, sessions, watched_ms, paid, earned, bonus)
-SELECT s.teacher_id, s.currency, date_bin('15 minutes', s.ended_at, 'epoch'), s.course_id,
-       COUNT(*), SUM(s.watched_ms), SUM(s.cost), SUM(COALESCE(t.amount, 0)), 0
-  FROM sessions s
-  LEFT JOIN accounts a
-    ON a.user_id = s.teacher_id AND a.kind = 'earnings' AND a.currency = s.currency
-  LEFT JOIN transfers t ON t.journal_id = s.journal_id AND t.credit_account_id = a.id
- WHERE s.status = 'completed'
- GROUP BY 1, 2, 3, 4;
+SELECT teacher_id, currency, date_bin('15 minutes', at, 'epoch'), course_id,
+       SUM(sessions), SUM(watched_ms), SUM(paid), SUM(earned), SUM(bonus)
+  FROM (SELECT s.teacher_id, s.currency, s.ended_at AS at, s.course_id, 1 AS sessions,
+               s.watched_ms, s.cost AS paid, COALESCE(t.amount, 0) AS earned, 0 AS bonus
+          FROM sessions s
+          LEFT JOIN accounts a
+            ON a.user_id = s.teacher_id AND a.kind = 'earnings' AND a.currency = s.currency
+          LEFT JOIN transfers t ON t.journal_id = s.journal_id AND t.credit_account_id = a.id
+         WHERE s.status = 'completed'
+         UNION ALL
+        -- Bonuses there may be if these steps were taken back once.
+        SELECT s.teacher_id, t.currency, t.at, s.course_id, 0, 0, 0, 0, t.amount
+          FROM sessions s
+          JOIN transfers t ON t.journal_id = 'quality_bonus:' || lower(hex(s.id))) entries
+ GROUP BY teacher_id, currency, date_bin('15 minutes', at, 'epoch'), course_id;
 
 INSERT INTO course_earnings
   (course_id, currency, teacher_id, sessions, watched_ms, paid, earned, bonus)
-SELECT course_id, currency, teacher_id, SUM(sessions), SUM(watched_ms), SUM(paid), SUM(earned), 0
+SELECT course_id, currency, teacher_id, SUM(sessions), SUM(watched_ms), SUM(paid), SUM(earned),
+       SUM(bonus)
   FROM earnings_quarters GROUP BY course_id, currency, teacher_id;
 
 INSERT INTO video_views (video_id, sessions, watched_ms)

@@ -38,10 +38,12 @@ CREATE TABLE reviews (
 CREATE INDEX reviews_of_course ON reviews (course_id, created_at, id);
 CREATE INDEX reviews_of_teacher ON reviews (teacher_id, created_at, id);
 CREATE INDEX reviews_of_student ON reviews (student_id, created_at);
+CREATE INDEX reviews_by_time ON reviews (created_at, id);
 CREATE INDEX reviews_held ON reviews (created_at, id) WHERE status = 'held';
+CREATE INDEX reviews_held_of_teacher ON reviews (teacher_id, created_at, id) WHERE status = 'held';
 CREATE INDEX reviews_contested ON reviews (created_at, id)
   WHERE contested_at IS NOT NULL AND decided_at IS NULL;
-CREATE INDEX reviews_waiting ON reviews (id) WHERE bonus_status = 'waiting';
+CREATE INDEX reviews_waiting ON reviews (currency, id) WHERE bonus_status = 'waiting';
 
 -- What the published reviews of a course come to: how many, their weights in millionths, their
 -- ratings times their weights, and from that the rating in hundredths; 0: none that counts.

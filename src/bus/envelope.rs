@@ -19,7 +19,7 @@ use sha2::Sha256;
 use super::{Notice, To};
 use crate::id::NodeId;
 
-/// Notices are a few hundred bytes; what is so much longer is none.
+/// Notices are a few hundred bytes, and parts of a count of viewers 13 KiB; what is longer is none.
 pub(super) const MESSAGE_MAX_BYTES: usize = 16 * 1024;
 
 /// What the nodes of one installation find and trust each other by. Prints nothing of the secret.

@@ -141,6 +141,65 @@ const CHECKS: &[Check] = &[
     Check {
         invariant: "I12",
         subject: "course",
+        problem: "{1} sessions were completed, the sums say {2}",
+        sql: "SELECT lower(hex(due.course_id)), due.sessions, COALESCE(k.sessions, 0)
+                FROM (SELECT course_id, currency, COUNT(*) AS sessions
+                        FROM sessions WHERE status = 'completed'
+                       GROUP BY course_id, currency) due
+                LEFT JOIN course_earnings k
+                  ON k.course_id = due.course_id AND k.currency = due.currency
+               WHERE due.sessions <> COALESCE(k.sessions, 0) LIMIT $1",
+    },
+    Check {
+        invariant: "I12",
+        subject: "course",
+        problem: "{1} ms were watched by the quarter of an hour, {2} in all its sessions",
+        sql: "SELECT lower(hex(due.course_id)), COALESCE(q.watched_ms, 0), due.watched_ms
+                FROM (SELECT course_id, CAST(SUM(watched_ms) AS BIGINT) AS watched_ms
+                        FROM sessions WHERE status = 'completed' GROUP BY course_id) due
+                LEFT JOIN (SELECT course_id, CAST(SUM(watched_ms) AS BIGINT) AS watched_ms
+                             FROM earnings_quarters GROUP BY course_id) q
+                  ON q.course_id = due.course_id
+               WHERE due.watched_ms <> COALESCE(q.watched_ms, 0) LIMIT $1",
+    },
+    Check {
+        invariant: "I12",
+        subject: "video",
+        problem: "was watched for {1} ms in its sessions, the sums say {2}",
+        sql: "SELECT lower(hex(p.video_id)), p.watched_ms, COALESCE(w.watched_ms, 0)
+                FROM (SELECT video_id, COUNT(*) AS sessions,
+                             CAST(SUM(watched_ms) AS BIGINT) AS watched_ms
+                        FROM session_video_progress GROUP BY video_id) p
+                LEFT JOIN video_views w ON w.video_id = p.video_id
+               WHERE p.watched_ms <> COALESCE(w.watched_ms, 0)
+                  OR p.sessions <> COALESCE(w.sessions, 0) LIMIT $1",
+    },
+    Check {
+        invariant: "I13",
+        subject: "course",
+        problem: "is rated with {1} millionths of stars, its reviews say {2}",
+        sql: "SELECT lower(hex(c.id)), c.rating_points, COALESCE(k.points, 0)
+                FROM courses c
+                LEFT JOIN (SELECT course_id, COUNT(*) AS reviews,
+                                  CAST(SUM(weight) AS BIGINT) AS weight,
+                                  CAST(SUM(weight * rating) AS BIGINT) AS points
+                             FROM reviews WHERE status = 'published' GROUP BY course_id) k
+                  ON k.course_id = c.id
+               WHERE c.rating_points <> COALESCE(k.points, 0)
+                  OR c.rating_weight <> COALESCE(k.weight, 0)
+                  OR c.reviews <> COALESCE(k.reviews, 0) LIMIT $1",
+    },
+    Check {
+        invariant: "I13",
+        subject: "review",
+        problem: "is worth a bonus of {1} micro-units, {2} were paid",
+        sql: "SELECT lower(hex(r.id)), r.bonus, COALESCE(t.amount, 0)
+                FROM reviews r LEFT JOIN transfers t ON t.journal_id = r.journal_id
+               WHERE r.bonus_status = 'paid' AND r.bonus <> COALESCE(t.amount, 0) LIMIT $1",
+    },
+    Check {
+        invariant: "I12",
+        subject: "course",
         problem: "earned {1} micro-units by the quarter of an hour, {2} in all",
         sql: "SELECT lower(hex(q.course_id)), q.amount, COALESCE(k.earned + k.bonus, 0)
                 FROM (SELECT course_id, currency, CAST(SUM(earned + bonus) AS BIGINT) AS amount

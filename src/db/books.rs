@@ -12,9 +12,9 @@ use crate::{
 /// All statements in their order, as one script: that saves handing each to SQLite's thread.
 ///
 /// Sessions that end come before new ones, because a student has one open at a time; those that
-/// were opened and touched in one go come after them. Balances come after all that names an account: on PostgreSQL each such row
-/// locks it, and that writes nothing while the account is still the one that was locked when it was
-/// read. What follows from all that is added up last.
+/// were opened and touched in one go come after them. Balances come after all that names an
+/// account: on PostgreSQL each such row locks it, and that writes nothing while the account is still
+/// the one that was locked when it was read. What follows from all that is added up last.
 const SQLITE_SCRIPT: &str = concat!(
     insert_journals!(sqlite "1"),
     ";",

@@ -81,7 +81,7 @@ macro_rules! page {
         listed!(
             " FROM courses c WHERE ", $find,
             " AND ($2 IS NULL OR c.category_id = $2) AND ($3 IS NULL OR c.status = $3)
-              AND $1 IS NOT NULL AND $8 IS NOT NULL AND c.rating + 0 >= $10 AND ",
+              AND $1 IS NOT NULL AND $8 IS NOT NULL AND ",
             $behind, " ORDER BY ", $order, " LIMIT $9"; $order
         )
     };
@@ -147,26 +147,27 @@ pub async fn list(
             shelf,
             "($4 IS NULL OR c.currency = $4) AND c.id < $7
              -- Not by the index of prices, which has another order.
-             AND c.price_per_minute + 0 BETWEEN $5 AND $6",
+             AND c.price_per_minute + 0 BETWEEN $5 AND $6 AND c.rating + 0 >= $10",
             "c.id DESC"
         ),
         Sort::Cheapest => {
             pages!(
                 shelf,
                 "c.currency = $4 AND (c.price_per_minute, c.id) > ($8, $7)
-             AND c.price_per_minute <= $6 AND $5 IS NOT NULL",
+             AND c.price_per_minute <= $6 AND $5 IS NOT NULL AND c.rating + 0 >= $10",
                 "c.price_per_minute, c.id"
             )
         }
         Sort::Dearest => pages!(
             shelf,
             "c.currency = $4 AND (c.price_per_minute, c.id) < ($8, $7)
-             AND c.price_per_minute >= $5 AND $6 IS NOT NULL",
+             AND c.price_per_minute >= $5 AND $6 IS NOT NULL AND c.rating + 0 >= $10",
             "c.price_per_minute DESC, c.id DESC"
         ),
         Sort::BestRated => pages!(
             shelf,
             "($4 IS NULL OR c.currency = $4) AND (c.rating, c.id) < ($8, $7)
+             AND c.rating >= $10
              AND c.price_per_minute + 0 BETWEEN $5 AND $6",
             "c.rating DESC, c.id DESC"
         ),

@@ -3,8 +3,12 @@
 use serde::Serialize;
 
 use crate::{
-    db::portable::{Hex, Rows},
+    db::{
+        Tx,
+        portable::{Hex, Rows},
+    },
     domain::ledger::Journal,
+    error::Result,
 };
 
 #[derive(Serialize)]
@@ -77,4 +81,15 @@ fn transfer_rows(journal: &Journal) -> impl Iterator<Item = TransferRow<'_>> {
         amount: transfer.amount.micros(),
         at: journal.at.micros(),
     })
+}
+
+/// Whether there is such a journal.
+pub async fn is_there(tx: &mut Tx, id: &str) -> Result<bool> {
+    let found: Option<(String,)> = on!(tx, conn => sqlx::query_as(
+        "SELECT id FROM journals WHERE id = $1",
+    )
+    .bind(id)
+    .fetch_optional(conn)
+    .await)?;
+    Ok(found.is_some())
 }

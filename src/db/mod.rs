@@ -36,7 +36,7 @@ pub mod earnings;
 #[macro_use]
 pub mod idempotency;
 #[macro_use]
-mod journals;
+pub mod journals;
 #[macro_use]
 pub mod sessions;
 

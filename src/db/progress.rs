@@ -10,7 +10,10 @@ use crate::{
         portable::{Hex, Rows, hex_array},
         videos::{count, stored},
     },
-    domain::video::{VideoProgress, WatchedVideo},
+    domain::{
+        session::SessionStatus,
+        video::{VideoProgress, WatchedVideo},
+    },
     error::Result,
     id::{CourseId, SessionId, UserId, VideoId},
 };
@@ -145,12 +148,13 @@ pub async fn list(tx: &mut Tx, session: SessionId) -> Result<Vec<WatchedVideo>> 
     Ok(rows.into_iter().map(WatchedVideo::from).collect())
 }
 
-/// The videos of `course` of which `student` has watched something, in all sessions together; the
-/// position is the last one.
+/// The videos of `course` of which `student` has watched something, in all sessions (of one status)
+/// together; the position is the last one.
 pub async fn list_of_student(
     tx: &mut Tx,
     student: UserId,
     course: CourseId,
+    status: Option<SessionStatus>,
 ) -> Result<Vec<WatchedVideo>> {
     let rows: Vec<Row> = on!(tx, conn => sqlx::query_as(
         "SELECT p.video_id, v.title, v.duration_ms, p.position_ms, p.watched_ms, p.coverage
@@ -158,10 +162,12 @@ pub async fn list_of_student(
            JOIN session_video_progress p ON p.session_id = s.id
            JOIN videos v ON v.id = p.video_id
           WHERE s.student_id = $1 AND s.course_id = $2 AND v.deleted_at IS NULL
+            AND ($3 IS NULL OR s.status = $3)
           ORDER BY v.position, p.updated_at",
     )
     .bind(student)
     .bind(course)
+    .bind(status)
     .fetch_all(conn)
     .await)?;
     let mut watched: Vec<WatchedVideo> = Vec::new();

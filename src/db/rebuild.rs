@@ -3,10 +3,11 @@
 use crate::{
     db::{Conn, Tx},
     error::Result,
+    id::CourseId,
 };
 
-/// The statements, in their order. `$quarter` is the quarter of an hour that `at` is in.
-macro_rules! statements {
+/// The statements for earnings, in their order. `$quarter` is the quarter of an hour that `at` is in.
+macro_rules! earnings {
     ($quarter:literal) => {
         [
             "DELETE FROM earnings_quarters",
@@ -40,44 +41,80 @@ macro_rules! statements {
                     CAST(SUM(watched_ms) AS BIGINT), CAST(SUM(paid) AS BIGINT),
                     CAST(SUM(earned) AS BIGINT), CAST(SUM(bonus) AS BIGINT)
                FROM earnings_quarters GROUP BY course_id, currency, teacher_id",
-            "DELETE FROM video_views",
-            "INSERT INTO video_views (video_id, sessions, watched_ms)
-             SELECT video_id, COUNT(*), CAST(SUM(watched_ms) AS BIGINT)
-               FROM session_video_progress GROUP BY video_id",
-            "UPDATE courses
-                SET reviews = COALESCE(k.reviews, 0), rating_weight = COALESCE(k.weight, 0),
-                    rating_points = COALESCE(k.points, 0),
-                    rating = CASE WHEN COALESCE(k.weight, 0) = 0 THEN 0
-                                  ELSE k.points * 100 / k.weight END
-               FROM courses same
-               LEFT JOIN (SELECT course_id, COUNT(*) AS reviews,
-                                 CAST(SUM(weight) AS BIGINT) AS weight,
-                                 CAST(SUM(weight * rating) AS BIGINT) AS points
-                            FROM reviews WHERE status = 'published' GROUP BY course_id) k
-                 ON k.course_id = same.id
-              WHERE same.id = courses.id
-                AND (courses.reviews <> COALESCE(k.reviews, 0)
-                     OR courses.rating_weight <> COALESCE(k.weight, 0)
-                     OR courses.rating_points <> COALESCE(k.points, 0))",
         ]
     };
 }
 
-/// Makes all sums anew. Whoever settles meanwhile waits until the transaction has ended.
-pub async fn run(tx: &mut Tx) -> Result<()> {
+/// What teachers earned. Whoever settles meanwhile waits until the transaction has ended.
+pub async fn earnings(tx: &mut Tx) -> Result<()> {
+    lock(tx, "LOCK TABLE earnings_quarters, course_earnings IN EXCLUSIVE MODE").await?;
     let statements = match tx.conn() {
-        Conn::Sqlite(_) => statements!("at - at % 900000000"),
-        Conn::Postgres(conn) => {
-            // On SQLite the transaction is the lock. Each statement after this one sees all that
-            // was committed before it was granted.
-            let tables = "LOCK TABLE reviews, earnings_quarters, course_earnings, video_views
-                            IN EXCLUSIVE MODE";
-            sqlx::query(tables).execute(conn).await?;
-            statements!("date_bin('15 minutes', at, 'epoch')")
-        }
+        Conn::Sqlite(_) => earnings!("at - at % 900000000"),
+        Conn::Postgres(_) => earnings!("date_bin('15 minutes', at, 'epoch')"),
     };
-    for statement in statements {
-        on!(tx, conn => sqlx::query(statement).execute(conn).await.map(drop))?;
+    run(tx, &statements).await
+}
+
+/// How much was watched of each video. Whoever writes down what was watched waits meanwhile.
+pub async fn views(tx: &mut Tx) -> Result<()> {
+    lock(tx, "LOCK TABLE video_views IN EXCLUSIVE MODE").await?;
+    let insert = "INSERT INTO video_views (video_id, sessions, watched_ms)
+                  SELECT video_id, COUNT(*), CAST(SUM(watched_ms) AS BIGINT)
+                    FROM session_video_progress GROUP BY video_id";
+    run(tx, &["DELETE FROM video_views", insert]).await
+}
+
+/// On SQLite the transaction is the lock. Each statement after it sees all that was committed before
+/// it was granted.
+async fn lock(tx: &mut Tx, tables: &'static str) -> Result<()> {
+    if let Conn::Postgres(conn) = tx.conn() {
+        sqlx::query(tables).execute(conn).await?;
     }
+    Ok(())
+}
+
+async fn run(tx: &mut Tx, statements: &[&'static str]) -> Result<()> {
+    for statement in statements {
+        on!(tx, conn => sqlx::query(*statement).execute(conn).await.map(drop))?;
+    }
+    Ok(())
+}
+
+/// What the reviews of courses come to.
+macro_rules! standing {
+    () => {
+        "(SELECT course_id, COUNT(*) AS reviews, CAST(SUM(weight) AS BIGINT) AS weight,
+                 CAST(SUM(weight * rating) AS BIGINT) AS points
+            FROM reviews WHERE status = 'published' GROUP BY course_id)"
+    };
+}
+
+/// Courses that are not rated as their reviews say.
+pub async fn list_misrated(tx: &mut Tx) -> Result<Vec<CourseId>> {
+    Ok(on!(tx, conn => sqlx::query_scalar(concat!(
+        "SELECT c.id FROM courses c LEFT JOIN ", standing!(), " k ON k.course_id = c.id
+          WHERE c.reviews <> COALESCE(k.reviews, 0)
+             OR c.rating_weight <> COALESCE(k.weight, 0)
+             OR c.rating_points <> COALESCE(k.points, 0)",
+    ))
+    .fetch_all(conn)
+    .await)?)
+}
+
+/// Rates a course, which is locked, as its reviews say.
+pub async fn rate(tx: &mut Tx, course: CourseId) -> Result<()> {
+    on!(tx, conn => sqlx::query(
+        "UPDATE courses
+            SET reviews = k.reviews, rating_weight = k.weight, rating_points = k.points,
+                rating = CASE WHEN k.weight = 0 THEN 0 ELSE k.points * 100 / k.weight END
+           FROM (SELECT COUNT(*) AS reviews, CAST(COALESCE(SUM(weight), 0) AS BIGINT) AS weight,
+                        CAST(COALESCE(SUM(weight * rating), 0) AS BIGINT) AS points
+                   FROM reviews WHERE status = 'published' AND course_id = $1) k
+          WHERE courses.id = $1",
+    )
+    .bind(course)
+    .execute(conn)
+    .await
+    .map(drop))?;
     Ok(())
 }

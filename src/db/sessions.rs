@@ -318,10 +318,12 @@ macro_rules! update_sessions {
         bulk!(
             $db $n,
             [id uuid, fence bigint, held_before bigint, held bigint, status text,
-             watched_ms bigint, cost bigint, stretches json, ended_at time, end_reason text, journal_id text],
+             watched_ms bigint, cost bigint, stretches json, ended_at time,
+             end_reason text, journal_id text],
             "UPDATE sessions
                 SET held = r.held, status = r.status, watched_ms = r.watched_ms, cost = r.cost,
-                    stretches = r.stretches, ended_at = r.ended_at, end_reason = r.end_reason, journal_id = r.journal_id
+                    stretches = r.stretches, ended_at = r.ended_at, end_reason = r.end_reason,
+                    journal_id = r.journal_id
                FROM",
             "WHERE sessions.id = r.id AND sessions.status = 'active' AND sessions.fence = r.fence
                AND sessions.held = r.held_before"

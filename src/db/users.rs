@@ -3,7 +3,7 @@
 use sqlx::{FromRow, types::Json};
 
 use crate::{
-    db::Tx,
+    db::{Conn, Tx},
     domain::user::{Role, User, UserStatus},
     error::Result,
     id::{LoginId, UserId},
@@ -155,6 +155,16 @@ pub async fn update_standing(
     .execute(conn)
     .await
     .map(drop))?;
+    Ok(())
+}
+
+/// Keeps others from locking the account until the end of the transaction.
+pub async fn lock(tx: &mut Tx, id: UserId) -> Result<()> {
+    // On SQLite the transaction is the lock.
+    if let Conn::Postgres(conn) = tx.conn() {
+        let lock = sqlx::query("SELECT id FROM users WHERE id = $1 FOR NO KEY UPDATE");
+        lock.bind(id).execute(conn).await?;
+    }
     Ok(())
 }
 

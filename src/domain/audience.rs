@@ -87,6 +87,11 @@ impl Audiences {
         }
     }
 
+    /// Forgets a node that has left: its sessions are others' by now.
+    pub fn leave(&mut self, node: NodeId) {
+        self.nodes.remove(&node);
+    }
+
     /// Forgets nodes that were not heard of for `limit`.
     pub fn forget(&mut self, now: Instant, limit: Duration) {
         self.nodes.retain(|_, told| now.saturating_duration_since(told.at) <= limit);
@@ -154,7 +159,10 @@ mod tests {
         // A newer count is in place of the older, not beside it.
         hear_all(&mut audiences, two, parts(10, count(0, 0)), began + LIMIT);
         assert_eq!(viewers(&audiences), 20);
+        hear_all(&mut audiences, two, parts(11, count(1, 5)), began + LIMIT * 2);
         audiences.forget(began + LIMIT * 2, LIMIT);
+        assert_eq!(viewers(&audiences), 5);
+        audiences.leave(two);
         assert_eq!(viewers(&audiences), 0);
     }
 

@@ -16,7 +16,8 @@ pub const INVARIANTS: &[(&str, &str)] = &[
     ("I6", "a session has ended exactly if one journal settled it"),
     ("I9", "a session costs what its watched time costs, and at most its hold"),
     ("I11", "the journals, replayed in order, give the balances"),
-    ("I12", "the sums of earnings are what the journals paid to teachers"),
+    ("I12", "the sums of earnings and views are those of journals and sessions"),
+    ("I13", "courses are rated as their reviews say, and bonuses are what was paid"),
 ];
 
 /// One thing that is wrong.

@@ -251,7 +251,7 @@ async fn show(
     let student = caller.filter(|caller| caller.user.role == Role::Student);
     let progress = match student {
         Some(student) => {
-            let watched = db::progress::list_of_student(&mut tx, student.user.id, id).await?;
+            let watched = db::progress::list_of_student(&mut tx, student.user.id, id, None).await?;
             Some(ProgressView::of(&watched, videos.len()))
         }
         None => None,

@@ -203,11 +203,18 @@ fn cors(server: &config::Server) -> CorsLayer {
         .allow_headers([
             header::AUTHORIZATION,
             header::CONTENT_TYPE,
+            header::IF_NONE_MATCH,
             header::RANGE,
             HeaderName::from_static("idempotency-key"),
+            HeaderName::from_static("last-event-id"),
             observe::REQUEST_ID,
         ])
-        .expose_headers([observe::REQUEST_ID, header::RETRY_AFTER, header::CONTENT_RANGE])
+        .expose_headers([
+            observe::REQUEST_ID,
+            header::CONTENT_RANGE,
+            header::ETAG,
+            header::RETRY_AFTER,
+        ])
         .max_age(CORS_MAX_AGE)
 }
 

@@ -33,15 +33,25 @@ pub(super) fn limit(asked: Option<u32>) -> Result<usize> {
 impl<T> Page<T> {
     /// Makes a page of at most `limit` of `found`, which has one more if there are more.
     pub(super) fn new<F: Into<T>>(
+        found: Vec<F>,
+        limit: usize,
+        cursor: impl FnOnce(&F) -> String,
+    ) -> Self {
+        Self::with(found, limit, cursor, F::into)
+    }
+
+    /// The same, of entries that are shown in a way of their own.
+    pub(super) fn with<F>(
         mut found: Vec<F>,
         limit: usize,
         cursor: impl FnOnce(&F) -> String,
+        view: impl Fn(F) -> T,
     ) -> Self {
         let has_more = found.len() > limit;
         found.truncate(limit);
         let next_cursor = found.last().filter(|_| has_more).map(cursor);
         let next_cursor = next_cursor.map(|cursor| URL_SAFE_NO_PAD.encode(cursor));
-        Self { data: found.into_iter().map(F::into).collect(), has_more, next_cursor }
+        Self { data: found.into_iter().map(view).collect(), has_more, next_cursor }
     }
 }
 

@@ -78,13 +78,26 @@ struct ReviewView {
     student_id: UserId,
     course_title: String,
     status: ReviewStatus,
-    /// Why it is held back.
+    /// Why it is held back: for admins only, as whoever knows it gets around it.
     flags: Vec<FlagView>,
     bonus: Money,
     currency: Currency,
     bonus_status: BonusStatus,
-    contest: Option<Said>,
-    decision: Option<Said>,
+    /// For its teacher and admins.
+    contest: Option<SaidView>,
+    decision: Option<SaidView>,
+}
+
+#[derive(Serialize)]
+struct SaidView {
+    reason: String,
+    at: Timestamp,
+}
+
+impl From<Said> for SaidView {
+    fn from(Said { reason, at, .. }: Said) -> Self {
+        Self { reason, at }
+    }
 }
 
 #[derive(Serialize)]
@@ -99,9 +112,16 @@ impl From<Flag> for FlagView {
     }
 }
 
-impl From<Listed> for ReviewView {
-    fn from(listed: Listed) -> Self {
-        let review = listed.review.clone();
+impl ReviewView {
+    /// As somebody of this role sees it.
+    fn of(listed: Listed, role: Role) -> Self {
+        let mut review = listed.review.clone();
+        if role != Role::Admin {
+            review.flags.clear();
+        }
+        if role == Role::Student {
+            review.contest = None;
+        }
         Self {
             session_id: review.session_id,
             student_id: review.student_id,
@@ -111,8 +131,8 @@ impl From<Listed> for ReviewView {
             bonus: review.bonus,
             currency: review.currency,
             bonus_status: review.bonus_status,
-            contest: review.contest,
-            decision: review.decision,
+            contest: review.contest.map(SaidView::from),
+            decision: review.decision.map(SaidView::from),
             review: listed.into(),
         }
     }
@@ -138,7 +158,7 @@ async fn create(
     let text = parse_text(&text).map_err(|problem| Error::invalid("text", problem))?;
     let new = NewReview { session_id, rating, text };
     let id = reviews::create(&app, &student.user, course, new, app.clock.now()).await?;
-    Ok((StatusCode::CREATED, Json(find(&app, id).await?.into())))
+    Ok((StatusCode::CREATED, Json(ReviewView::of(find(&app, id).await?, Role::Student))))
 }
 
 #[derive(Deserialize)]
@@ -156,7 +176,8 @@ async fn list(
     Query(query): Query<PageQuery>,
 ) -> Result<Json<Page<PublicReview>>> {
     shown(&mut app.db.read().await?, course, caller.as_ref()).await?;
-    page(&app, (Of::Course(course), Some(ReviewStatus::Published)), query).await
+    let of = (Of::Course(course), Some(ReviewStatus::Published));
+    page(&app, of, query, PublicReview::from).await
 }
 
 #[derive(Deserialize)]
@@ -176,7 +197,8 @@ async fn of_teacher(
 ) -> Result<Json<Page<ReviewView>>> {
     let ReviewsQuery { status, course_id, limit, cursor } = query;
     let of = Of::Teacher(teacher.user.id, course_id);
-    page(&app, (of, status), PageQuery { limit, cursor }).await
+    let query = PageQuery { limit, cursor };
+    page(&app, (of, status), query, |listed| ReviewView::of(listed, Role::Teacher)).await
 }
 
 #[derive(Deserialize)]
@@ -190,7 +212,7 @@ struct AllReviewsQuery {
     cursor: Option<String>,
 }
 
-/// Reviews to look at: those that are held back, or contested; newest first.
+/// All reviews, those that are held back (`status=held`), or those that are contested; newest first.
 async fn of_everybody(
     State(app): State<App>,
     _: Admin,
@@ -198,22 +220,24 @@ async fn of_everybody(
 ) -> Result<Json<Page<ReviewView>>> {
     let AllReviewsQuery { status, contested, limit, cursor } = query;
     let of = if contested { Of::Contested } else { Of::Everybody };
-    page(&app, (of, status), PageQuery { limit, cursor }).await
+    let query = PageQuery { limit, cursor };
+    page(&app, (of, status), query, |listed| ReviewView::of(listed, Role::Admin)).await
 }
 
-async fn page<T: From<Listed>>(
+async fn page<T>(
     app: &App,
     (of, status): (Of, Option<ReviewStatus>),
     query: PageQuery,
+    view: impl Fn(Listed) -> T,
 ) -> Result<Json<Page<T>>> {
     let limit = page::limit(query.limit)?;
     let after = query.cursor.as_deref().map(read_place).transpose()?;
     let one_more = i64::try_from(limit + 1).expect("a page is small");
     let filter = Filter { of, status, after };
     let found = db::reviews::list(&mut app.db.read().await?, &filter, one_more).await?;
-    Ok(Json(Page::new(found, limit, |Listed { review, .. }| {
-        format!("{} {}", review.created_at.micros(), review.id)
-    })))
+    let place =
+        |Listed { review, .. }: &Listed| format!("{} {}", review.created_at.micros(), review.id);
+    Ok(Json(Page::with(found, limit, place, view)))
 }
 
 fn read_place(cursor: &str) -> Result<(Timestamp, ReviewId)> {
@@ -239,7 +263,10 @@ async fn show(
         Role::Teacher => review.teacher_id == caller.user.id,
         Role::Admin => true,
     };
-    if is_theirs { Ok(Json(listed.into())) } else { Err(Error::NotFound("review")) }
+    if !is_theirs {
+        return Err(Error::NotFound("review"));
+    }
+    Ok(Json(ReviewView::of(listed, caller.user.role)))
 }
 
 #[derive(Deserialize)]
@@ -248,7 +275,7 @@ struct ReasonRequest {
     reason: String,
 }
 
-/// Ask an admin to look at a review of one's course: once, and until then it stands.
+/// Ask an admin to look at a review of one's course: once, and until then it is as it was.
 async fn contest(
     State(app): State<App>,
     Teacher(teacher): Teacher,
@@ -257,7 +284,7 @@ async fn contest(
 ) -> Result<Json<ReviewView>> {
     let reason = reason(&body)?;
     reviews::contest(&app, &teacher.user, id, reason, app.clock.now()).await?;
-    Ok(Json(find(&app, id).await?.into()))
+    Ok(Json(ReviewView::of(find(&app, id).await?, Role::Teacher)))
 }
 
 /// Let a review count that is held back or contested.
@@ -287,7 +314,7 @@ async fn decide(
     body: &ReasonRequest,
 ) -> Result<Json<ReviewView>> {
     reviews::decide(app, &admin.user, what, reason(body)?, app.clock.now()).await?;
-    Ok(Json(find(app, what.0).await?.into()))
+    Ok(Json(ReviewView::of(find(app, what.0).await?, Role::Admin)))
 }
 
 fn reason(body: &ReasonRequest) -> Result<String> {

@@ -61,8 +61,11 @@ fn obey(live: &Live, notice: Notice) {
                 live.spawn(sign_out(live.clone(), session));
             }
         }
-        Notice::Left { .. } => live.spawn(keep::adopt(live.clone())),
-        Notice::Audience { node_id, part } => live.app.audience.hear(node_id, part),
+        Notice::Left { node_id } => {
+            live.app.audience.leave(node_id);
+            live.spawn(keep::adopt(live.clone()));
+        }
+        Notice::Audience { node_id, part } => live.app.audience.hear(&live.app, node_id, part),
     }
 }
 

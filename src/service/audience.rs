@@ -40,8 +40,17 @@ pub struct CountedView {
 }
 
 impl Viewers {
-    pub fn hear(&self, node: NodeId, part: Part) {
-        self.audiences().hear(node, part, Instant::now());
+    /// Takes in what `node` tells, and forgets those that do not any more.
+    pub fn hear(&self, app: &App, node: NodeId, part: Part) {
+        let now = Instant::now();
+        let mut audiences = self.audiences();
+        audiences.hear(node, part, now);
+        audiences.forget(now, patience(app));
+    }
+
+    /// Forgets a node that has left.
+    pub fn leave(&self, node: NodeId) {
+        self.audiences().leave(node);
     }
 
     /// The audience of `teacher`, by course.

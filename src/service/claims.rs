@@ -255,22 +255,23 @@ impl Change {
 /// Does one round: one statement for each kind of change, and the outcome of each in its place.
 async fn apply(tx: &mut Tx, node: NodeId, round: &[Change]) -> Result<Vec<Done>> {
     let progress = merged(round);
-    if !progress.is_empty() {
-        db::progress::upsert(tx, &progress).await?;
-    }
     let parks = || round.iter().filter_map(Change::as_park);
     let claims = || round.iter().filter_map(Change::as_claim);
+    let ids = parks().map(|park| park.session_id);
+    let ids = ids.chain(claims().map(|claim| claim.session_id));
     let ids: BTreeSet<SessionId> =
-        parks().map(|park| park.session_id).chain(claims().map(|claim| claim.session_id)).collect();
-    if ids.is_empty() {
-        return Ok(round.iter().map(|_| Done::Recorded).collect());
-    }
-    // In the order of their ids, so that nodes wait for each other but never in a circle.
+        ids.chain(progress.iter().map(|progress| progress.session_id)).collect();
+    // In the order of their ids, so that nodes wait for each other but never in a circle; and before
+    // anything is written, so that nobody takes a session over between what is added up and what it
+    // is added up from.
     let ids: Vec<SessionId> = ids.into_iter().collect();
     let sessions = db::sessions::lock(tx, &ids).await?;
     let mut sessions: HashMap<SessionId, Session> =
         sessions.into_iter().map(|session| (session.id, session)).collect();
 
+    if !progress.is_empty() {
+        db::progress::upsert(tx, &progress).await?;
+    }
     let parked = db::claims::park(tx, node, parks()).await?;
     let parked: HashSet<SessionId> = parked.into_iter().collect();
     let claimed = db::claims::claim(tx, node, claims()).await?;

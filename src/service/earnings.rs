@@ -72,7 +72,7 @@ pub struct Earnings {
     bonus: Money,
     /// What the open sessions come to so far.
     pending: Money,
-    /// It may still change: by reviews of what was proven, or because a session ends for free.
+    /// It may still change, and for a moment what was settled is in both.
     pending_is_provisional: bool,
     /// For payout.
     available: Money,
@@ -145,7 +145,8 @@ pub async fn dashboard(
     now: Timestamp,
 ) -> Result<Dashboard> {
     let audience = app.audience.of(app, teacher);
-    let mut tx = app.db.read().await?;
+    // All of it as it was at one moment.
+    let mut tx = app.db.snapshot().await?;
     let sums = db::earnings::list_courses(&mut tx, teacher).await?;
     Ok(Dashboard {
         at: now,
@@ -353,8 +354,10 @@ pub struct LiveView {
 struct LiveEarnings {
     currency: Currency,
     today: Money,
-    /// What the open sessions come to so far; it is provisional.
+    /// What the open sessions come to so far.
     pending: Money,
+    /// It may still change, and for a moment what was settled is in both.
+    pending_is_provisional: bool,
 }
 
 #[derive(Debug, PartialEq, Serialize)]
@@ -382,6 +385,7 @@ pub async fn live(app: &App, teacher: UserId, zone: &Zone, now: Timestamp) -> Re
             .filter(|(_, of, _)| *of == currency)
             .map(|(_, _, audience)| audience.pending)
             .sum(),
+        pending_is_provisional: true,
     };
     Ok(LiveView {
         viewers: audience.iter().map(|(_, _, audience)| audience.viewers).sum(),
@@ -398,11 +402,23 @@ pub async fn live(app: &App, teacher: UserId, zone: &Zone, now: Timestamp) -> Re
     })
 }
 
-/// Makes all sums anew from the ledger, while servers run.
+/// Makes all sums anew from the ledger and the reviews, while servers run: each in a transaction of
+/// its own, so that nobody waits for what is not theirs.
 pub async fn rebuild(db: &Db) -> Result<()> {
     let mut tx = db.begin().await?;
-    db::rebuild::run(&mut tx).await?;
+    db::rebuild::earnings(&mut tx).await?;
     tx.commit().await?;
+    let mut tx = db.begin().await?;
+    db::rebuild::views(&mut tx).await?;
+    tx.commit().await?;
+    let misrated = db::rebuild::list_misrated(&mut db.read().await?).await?;
+    for course in misrated {
+        let mut tx = db.begin().await?;
+        // Every review of the course waits for it.
+        db::courses::lock(&mut tx, course).await?;
+        db::rebuild::rate(&mut tx, course).await?;
+        tx.commit().await?;
+    }
     info!("made the sums of earnings and ratings anew");
     Ok(())
 }

@@ -19,14 +19,14 @@ use crate::{
         session::{Session, SessionStatus},
         user::User,
     },
-    error::{Error, Result},
+    error::{Error, OrLog, Result},
     id::{CourseId, ReviewId, SessionId, UserId},
     money::AMOUNT_MAX,
     service::ledger,
     time::{Timestamp, whole_ms},
 };
 
-/// How many bonuses are tried in one go.
+/// How many bonuses of one currency are tried in one go.
 const BONUSES_MAX: i64 = 100;
 
 /// What a student says.
@@ -53,7 +53,8 @@ pub async fn create(
     now: Timestamp,
 ) -> Result<ReviewId> {
     let mut tx = app.db.begin().await?;
-    // Whoever reviews one course does so one after the other: standing and bursts are counted.
+    // Reviews of one student, and of one course, come one after the other: they are counted.
+    db::users::lock(&mut tx, student.id).await?;
     let course = db::courses::lock(&mut tx, course_id).await?.ok_or(Error::NotFound("course"))?;
     let session = reviewable(&mut tx, student, course_id, new.session_id).await?;
     let behaviour = behaviour(&mut tx, student, &session).await?;
@@ -79,10 +80,12 @@ pub async fn create(
         decision: None,
         created_at: now,
     };
-    if status == ReviewStatus::Published {
-        publish(&mut tx, &mut review, now).await?;
-    }
+    // First the review, then what follows from it: in the order of whoever decides on one later.
     db::reviews::insert(&mut tx, &review).await?;
+    if status == ReviewStatus::Published {
+        publish(&mut tx, &mut review, None, now).await?;
+        db::reviews::update(&mut tx, &review).await?;
+    }
     tx.commit().await?;
     info!(
         review.id = %review.id, session.id = %session.id, %status, bonus = %review.bonus,
@@ -115,7 +118,8 @@ async fn reviewable(
 async fn behaviour(tx: &mut Tx, student: &User, session: &Session) -> Result<Behaviour> {
     let course = session.course_id;
     let videos = db::videos::list(tx, course).await?;
-    let watched = db::progress::list_of_student(tx, student.id, course).await?;
+    let completed = Some(SessionStatus::Completed);
+    let watched = db::progress::list_of_student(tx, student.id, course, completed).await?;
     let is_there: HashSet<_> = videos.iter().map(|video| video.id).collect();
     let halves = watched
         .iter()
@@ -164,18 +168,39 @@ fn telling_addresses(addresses: Vec<String>) -> HashSet<String> {
 }
 
 /// Lets a review count: for the rating of its course, and for its teacher's bonus.
-async fn publish(tx: &mut Tx, review: &mut Review, now: Timestamp) -> Result<()> {
+async fn publish(
+    tx: &mut Tx,
+    review: &mut Review,
+    admin: Option<UserId>,
+    now: Timestamp,
+) -> Result<()> {
     review.status = ReviewStatus::Published;
     db::reviews::add_standing(tx, review.course_id, review.standing(), true).await?;
     if review.bonus.is_positive() && review.bonus_status == BonusStatus::None {
-        pay_bonus(tx, review, now).await?;
+        // Nobody overtakes those who wait already.
+        let waiting = db::reviews::list_waiting(tx, review.currency, 1).await?;
+        if waiting.is_empty() {
+            pay_bonus(tx, review, admin, now).await?;
+        } else {
+            review.bonus_status = BonusStatus::Waiting;
+        }
     }
     Ok(())
 }
 
 /// Pays the bonus, or has it wait for the platform to have enough.
-async fn pay_bonus(tx: &mut Tx, review: &mut Review, now: Timestamp) -> Result<()> {
-    review.bonus_status = match ledger::post(tx, bonus_post(review, now), now).await {
+async fn pay_bonus(
+    tx: &mut Tx,
+    review: &mut Review,
+    actor: Option<UserId>,
+    now: Timestamp,
+) -> Result<()> {
+    if db::journals::is_there(tx, &bonus_id(review.session_id)).await? {
+        // Paid for a review of this session that was forgotten with a step back of the schema.
+        review.bonus_status = BonusStatus::Paid;
+        return Ok(());
+    }
+    review.bonus_status = match ledger::post(tx, bonus_post(review, actor, now), now).await {
         Ok(()) => BonusStatus::Paid,
         Err(Error::InsufficientFunds { .. }) => BonusStatus::Waiting,
         Err(error) => return Err(error),
@@ -183,7 +208,7 @@ async fn pay_bonus(tx: &mut Tx, review: &mut Review, now: Timestamp) -> Result<(
     Ok(())
 }
 
-fn bonus_post(review: &Review, now: Timestamp) -> Post {
+fn bonus_post(review: &Review, actor: Option<UserId>, now: Timestamp) -> Post {
     let Review { currency, bonus, teacher_id, course_id, .. } = *review;
     let owners = [Owner::Platform, Owner::Earnings(teacher_id)];
     let [debit, credit] = owners.each_ref().map(|owner| owner.account(currency));
@@ -193,7 +218,7 @@ fn bonus_post(review: &Review, now: Timestamp) -> Post {
         journal: Journal {
             id: bonus_id(review.session_id),
             kind: JournalKind::QualityBonus,
-            actor: None,
+            actor,
             at: now,
             transfers,
         },
@@ -203,28 +228,44 @@ fn bonus_post(review: &Review, now: Timestamp) -> Post {
     }
 }
 
-/// Tries to pay the bonuses that wait. Safe to run on every node at once.
+/// Pays the bonuses that wait, the oldest first in each currency, until the platform cannot cover
+/// the next. Safe to run on every node at once.
 pub async fn pay_waiting(app: &App, now: Timestamp) -> Result<usize> {
-    let waiting = db::reviews::list_waiting(&mut app.db.read().await?, BONUSES_MAX).await?;
     let mut paid = 0;
-    for id in waiting {
-        let mut tx = app.db.begin().await?;
-        let review = db::reviews::lock(&mut tx, id).await?;
-        // Another node may have been here.
-        let review = review.filter(|review| review.bonus_status == BonusStatus::Waiting);
-        let Some(mut review) = review else { continue };
-        pay_bonus(&mut tx, &mut review, now).await?;
-        if review.bonus_status == BonusStatus::Paid {
-            db::reviews::update(&mut tx, &review).await?;
-            tx.commit().await?;
-            paid += 1;
-            info!(review.id = %id, bonus = %review.bonus, "paid the bonus for review {id}");
+    let currencies = db::reviews::list_waiting_currencies(&mut app.db.read().await?).await?;
+    for currency in currencies {
+        let mut tx = app.db.read().await?;
+        let waiting = db::reviews::list_waiting(&mut tx, currency, BONUSES_MAX).await?;
+        drop(tx);
+        for id in waiting {
+            match pay_one(app, id, now).await.or_log("paying a bonus") {
+                Some(BonusStatus::Paid) => paid += 1,
+                // The platform has too little, and a smaller one must not overtake.
+                Some(BonusStatus::Waiting) => break,
+                Some(BonusStatus::None) | None => {}
+            }
         }
     }
     Ok(paid)
 }
 
-/// Has an admin look at a review, as its teacher says it should not stand. Until then it does.
+/// What became of a bonus that waited; none if another node was here.
+async fn pay_one(app: &App, id: ReviewId, now: Timestamp) -> Result<BonusStatus> {
+    let mut tx = app.db.begin().await?;
+    let review = db::reviews::lock(&mut tx, id).await?;
+    let review = review.filter(|review| review.bonus_status == BonusStatus::Waiting);
+    let Some(mut review) = review else { return Ok(BonusStatus::None) };
+    pay_bonus(&mut tx, &mut review, None, now).await?;
+    if review.bonus_status == BonusStatus::Paid {
+        db::reviews::update(&mut tx, &review).await?;
+        tx.commit().await?;
+        info!(review.id = %id, bonus = %review.bonus, "paid the bonus for review {id}");
+    }
+    Ok(review.bonus_status)
+}
+
+/// Has an admin look at a review that its teacher does not agree with: that it stands, or that it is
+/// held back. Until then it is as it was.
 pub async fn contest(
     app: &App,
     teacher: &User,
@@ -239,8 +280,8 @@ pub async fn contest(
     if review.contest.is_some() {
         return Err(Error::ReviewClosed("you have contested this review already"));
     }
-    if review.decision.is_some() || review.status != ReviewStatus::Published {
-        return Err(Error::ReviewClosed("an admin looks at this review, or has done so"));
+    if review.decision.is_some() {
+        return Err(Error::ReviewClosed("an admin has decided on this review"));
     }
     review.contest = Some(Said { by: teacher.id, reason, at: now });
     db::reviews::update(&mut tx, &review).await?;
@@ -260,10 +301,15 @@ pub async fn decide(
     now: Timestamp,
 ) -> Result<()> {
     let mut tx = app.db.begin().await?;
+    let found = db::reviews::find(&mut tx, id).await?.ok_or(Error::NotFound("review"))?;
+    // The course first, as whoever reviews it has it.
+    db::courses::lock(&mut tx, found.review.course_id).await?;
     let mut review = db::reviews::lock(&mut tx, id).await?.ok_or(Error::NotFound("review"))?;
     let is_published = review.status == ReviewStatus::Published;
     match verdict {
-        Verdict::Approve if !is_published => publish(&mut tx, &mut review, now).await?,
+        Verdict::Approve if !is_published => {
+            publish(&mut tx, &mut review, Some(admin.id), now).await?;
+        }
         Verdict::Reject => {
             if is_published {
                 let standing = review.standing();

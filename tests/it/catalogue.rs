@@ -341,3 +341,27 @@ async fn what_is_known_already_is_not_sent_again() {
     gone.refused(404, "not_found");
     app.close().await;
 }
+
+/// Both databases cut texts into words where whoever searches does.
+#[tokio::test]
+async fn words_are_found_whatever_stands_between_them() {
+    let app = TestApp::start().await;
+    let teacher = app.teacher().await;
+    for title in ["Node.js in depth", "Python 3.12", "TCP/IP by e-mail", "C# & C++", "Économie"] {
+        make(&app, &teacher, title, json!({"description": "see www.example.org/a_b"})).await;
+    }
+    for (search, found) in [
+        ("node.js", "Node.js in depth"),
+        ("js", "Node.js in depth"),
+        ("python 3", "Python 3.12"),
+        ("ip tcp", "TCP/IP by e-mail"),
+        ("mail", "TCP/IP by e-mail"),
+        ("économie", "Économie"),
+    ] {
+        let query = format!("search={}", search.replace(' ', "+"));
+        assert_eq!(titles(&look(&app, &query).await.is(200)), [found], "{search}");
+    }
+    let all = look(&app, "search=example+org").await.is(200);
+    assert_eq!(titles(&all).len(), 5);
+    app.close().await;
+}

@@ -618,9 +618,12 @@ async fn the_check_names_every_broken_invariant() {
         (
             "UPDATE sessions SET status = 'completed', ended_at = started_at,
                     end_reason = 'disconnected' WHERE status = 'active'",
-            &["I3", "I6"],
+            &["I12", "I3", "I6"],
         ),
-        ("UPDATE sessions SET watched_ms = watched_ms - 60000 WHERE status <> 'active'", &["I9"]),
+        (
+            "UPDATE sessions SET watched_ms = watched_ms - 60000 WHERE status <> 'active'",
+            &["I12", "I9"],
+        ),
         ("UPDATE sessions SET ended_at = started_at WHERE status <> 'active'", &["I9"]),
         (
             "INSERT INTO transfers SELECT id, 9, {nobody}, {no one}, 'USD', 1, at

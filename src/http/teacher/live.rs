@@ -22,7 +22,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 use super::DashboardQuery;
 use crate::{
     app::App,
-    domain::calendar::Zone,
+    domain::{calendar::Zone, user::Role},
     error::{OrLog, Result},
     http::extract::{Query, Teacher},
     service::{
@@ -95,7 +95,7 @@ impl View {
                 () = stopped.cancelled() => return None,
                 _ = self.timer.tick() => {}
             }
-            if !self.may_go_on().await? {
+            if !self.may_go_on().await {
                 return None;
             }
             let Some(json) = self.look().await else { continue };
@@ -109,12 +109,16 @@ impl View {
         }
     }
 
-    /// Whether the sign-in still stands. `None`: nobody knows, so it is over.
-    async fn may_go_on(&self) -> Option<bool> {
+    /// Whether the sign-in still stands, and is a teacher's. As long as the database cannot say, it
+    /// does: then there is nothing to see either.
+    async fn may_go_on(&self) -> bool {
         let Caller { user, login_id } = &self.teacher;
         let now = self.app.clock.now();
         let found = identity::find_signed_in(&self.app, user.id, *login_id, now).await;
-        Some(found.or_log("looking for a teacher's sign-in")?.is_some())
+        match found.or_log("looking for a teacher's sign-in") {
+            Some(found) => found.is_some_and(|user| user.role == Role::Teacher),
+            None => true,
+        }
     }
 
     /// How it is, as JSON. `None` if the database cannot say just now.

@@ -121,6 +121,9 @@ pub async fn update_by_admin(
         // Which account is somebody's follows from the role: the money would be out of reach.
         return Err(Error::invalid("role", "cannot change while there is money in the account"));
     }
+    if role.is_some() && db::reviews::has_waiting(&mut tx, id).await? {
+        return Err(Error::invalid("role", "cannot change while a bonus is to be paid"));
+    }
     db::users::update_standing(&mut tx, id, (role, status), name.as_deref(), now).await?;
     let user = db::users::find(&mut tx, id).await?.ok_or(Error::NotFound("user"))?;
     if user.status != UserStatus::Active {
