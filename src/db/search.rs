@@ -3,8 +3,8 @@
 //!
 //! PostgreSQL's own index of a tsvector knows no order: a word of half of all courses would be
 //! found in half of them, and these sorted, for a page of twenty. So `course_words` leads, by the
-//! rarest of the words, and the tsvectors say whether a course has the others. Triggers keep all of
-//! it beside the courses.
+//! rarest of the words, and the tsvectors say whether a course has the others; unless that one is
+//! so rare that few courses can have them all. Triggers keep all of it beside the courses.
 
 use crate::{
     db::{
@@ -16,7 +16,7 @@ use crate::{
     id::{CategoryId, CourseId, UserId},
 };
 
-/// A word of more courses than these is not counted further.
+/// A word of more courses than these is not counted further: it is not rare.
 const COUNTED_MAX: i64 = 2_000;
 
 /// So many entries of words that begin alike are looked at.
@@ -33,10 +33,12 @@ pub async fn search(
     let (sql, lead, all_words) = match tx.conn() {
         Conn::Sqlite(_) => (SQLITE, sqlite_words(words, tier), None),
         Conn::Postgres(_) => {
-            let lead = leading_word(tx, words, tier).await?;
+            let (lead, is_rare) = leading_word(tx, words, tier).await?;
             let sql = match tier {
+                Tier::Title if is_rare => POSTGRES_RARE_TITLE,
                 Tier::Title => POSTGRES_TITLE,
                 Tier::Text if words.as_slice().len() == 1 => POSTGRES_TEXT_ALONE,
+                Tier::Text if is_rare => POSTGRES_RARE_TEXT,
                 Tier::Text => POSTGRES_TEXT,
                 Tier::Begins => POSTGRES_BEGINS,
             };
@@ -122,6 +124,20 @@ const POSTGRES_TEXT: &str = postgres!(
      AND NOT c.title_words @@ (SELECT to_tsquery('simple', $2))"
 );
 
+const POSTGRES_RARE_TITLE: &str = postgres!(
+    "SELECT id AS course_id FROM courses
+      WHERE title_words @@ (SELECT to_tsquery('simple', $2))
+        AND ($9::uuid IS NULL OR id < $9) OFFSET 0",
+    "$1::text IS NOT NULL"
+);
+
+const POSTGRES_RARE_TEXT: &str = postgres!(
+    "SELECT id AS course_id FROM courses
+      WHERE words @@ (SELECT to_tsquery('simple', $2))
+        AND ($9::uuid IS NULL OR id < $9) OFFSET 0",
+    "$1::text IS NOT NULL AND NOT c.title_words @@ (SELECT to_tsquery('simple', $2))"
+);
+
 const POSTGRES_BEGINS: &str = postgres!(
     "SELECT DISTINCT course_id
        FROM (SELECT course_id FROM course_words
@@ -130,16 +146,16 @@ const POSTGRES_BEGINS: &str = postgres!(
     "c.words @@ (SELECT to_tsquery('simple', $2))"
 );
 
-/// The word that fewest courses have; of beginnings, the longest.
-async fn leading_word(tx: &mut Tx, words: &Words, tier: Tier) -> Result<String> {
+/// The word that fewest courses have, and whether these are few; of beginnings, the longest.
+async fn leading_word(tx: &mut Tx, words: &Words, tier: Tier) -> Result<(String, bool)> {
     let words = words.as_slice();
     let longest = words.iter().max_by_key(|word| word.len()).cloned().unwrap_or_default();
     if words.len() <= 1 || tier == Tier::Begins {
-        return Ok(longest);
+        return Ok((longest, false));
     }
-    let Conn::Postgres(conn) = tx.conn() else { return Ok(longest) };
-    let rarest: Option<String> = sqlx::query_scalar(
-        "SELECT word FROM unnest($1::text[]) AS asked(word),
+    let Conn::Postgres(conn) = tx.conn() else { return Ok((longest, false)) };
+    let rarest: Option<(String, i64)> = sqlx::query_as(
+        "SELECT word, courses FROM unnest($1::text[]) AS asked(word),
                 LATERAL (SELECT COUNT(*) AS courses
                            FROM (SELECT 1 FROM course_words w
                                   WHERE w.word = asked.word AND (in_title OR NOT $2)
@@ -151,7 +167,8 @@ async fn leading_word(tx: &mut Tx, words: &Words, tier: Tier) -> Result<String> 
     .bind(COUNTED_MAX)
     .fetch_optional(conn)
     .await?;
-    Ok(rarest.unwrap_or(longest))
+    let (word, courses) = rarest.unwrap_or((longest, 0));
+    Ok((word, courses < COUNTED_MAX))
 }
 
 fn category(filter: &Filter) -> Option<CategoryId> {
