@@ -136,6 +136,21 @@ fn transactions_begin_in_one_place() {
     report(&wrong);
 }
 
+/// What is added in another way is missing from the document, and so from all that is checked by it.
+#[test]
+fn routes_are_rows_of_the_table() {
+    let mut wrong = Vec::new();
+    let table = Path::new("src/http/openapi/routes.rs");
+    for file in sources("src/http").iter().filter(|file| file.path != table) {
+        for route in [". route (", ". route_service (", ". nest ("] {
+            for line in lines_with(route, without_tests(&tokens(&file.text))) {
+                wrong.push(format!("{}:{line}: use `routes!`", file.path.display()));
+            }
+        }
+    }
+    report(&wrong);
+}
+
 #[test]
 fn only_the_clock_knows_the_time() {
     let mut wrong = Vec::new();

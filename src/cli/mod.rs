@@ -33,6 +33,7 @@ use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand}
 use self::fail::Failure;
 use crate::{
     config::{Config, Sources},
+    http::openapi,
     live::message::ASYNCAPI,
 };
 
@@ -69,6 +70,8 @@ enum Command {
     Rebuild,
     /// Shows the settings in effect as TOML, without the secrets
     Config,
+    #[command(about = "Prints what is asked and answered over HTTP, as OpenAPI")]
+    Openapi,
     #[command(about = "Prints what is said on sockets, as AsyncAPI: to read and to generate from")]
     Asyncapi,
     /// Makes accounts
@@ -147,6 +150,7 @@ async fn run(command: Command, settings: Settings) -> Result<ExitCode, Failure> 
         }
         Command::Rebuild => rebuild::run(&config()?).await,
         Command::Config => output::block(&config()?.masked()),
+        Command::Openapi => output::block(openapi::text()),
         Command::Asyncapi => output::block(ASYNCAPI),
         Command::User(command) => user::run(config()?, command).await,
         Command::Health(options) => health::run(config, options).await,

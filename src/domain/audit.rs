@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{id::AccountId, money::Money};
@@ -21,7 +22,7 @@ pub const INVARIANTS: &[(&str, &str)] = &[
 ];
 
 /// One thing that is wrong.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Finding {
     pub invariant: &'static str,
     /// Which account, session, journal or currency.
@@ -30,7 +31,8 @@ pub struct Finding {
 }
 
 /// What a check looked at and found.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "LedgerReport")]
 pub struct Report {
     pub balanced: bool,
     pub accounts: i64,

@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de};
 
 use crate::{
@@ -16,22 +17,22 @@ use crate::{
 pub const PRICE_MAX: Money = Money::from_micros(100_000_000_000);
 
 /// The longest title of a course or a video, in characters.
-const TITLE_MAX: usize = 200;
+pub const TITLE_MAX: usize = 200;
 
 /// The longest description of a course, in characters.
-const DESCRIPTION_MAX: usize = 10_000;
+pub const DESCRIPTION_MAX: usize = 10_000;
 
 /// The longest video, in milliseconds: two days.
-const VIDEO_MAX_MS: u64 = 48 * 60 * 60 * 1_000;
+pub const VIDEO_MAX_MS: u64 = 48 * 60 * 60 * 1_000;
 
 /// How many videos a course may have.
 pub const VIDEOS_MAX: u32 = 500;
 
 /// How many partners a course may have.
-const PARTNERS_MAX: usize = 20;
+pub const PARTNERS_MAX: usize = 20;
 
 /// The longest name of a partner, in characters.
-const PARTNER_NAME_MAX: usize = 100;
+pub const PARTNER_NAME_MAX: usize = 100;
 
 /// The price of a minute, as a client may name it: from nothing to [`PRICE_MAX`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +72,7 @@ impl FromStr for Price {
 }
 
 /// Somebody beside teacher and platform who gets a part of each payment.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Partner {
     pub name: String,
     pub basis_points: BasisPoints,

@@ -1,5 +1,6 @@
 //! Money that comes in or goes out, and how it looks in somebody's history.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
@@ -38,7 +39,7 @@ super::word_enum! {
 }
 
 /// Money from a gateway into a wallet. Its owner sees it as it is serialised.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct TopUp {
     pub id: TopUpId,
     #[serde(skip)]
@@ -55,7 +56,7 @@ pub struct TopUp {
 }
 
 /// Money from a teacher's earnings to a gateway. Its owner sees it as it is serialised.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Payout {
     pub id: PayoutId,
     #[serde(skip)]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
@@ -25,7 +26,8 @@ super::word_enum! {
 }
 
 /// A stretch on the receipt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "ReceiptStretch")]
 pub struct Line {
     pub kind: StretchKind,
     /// Whether it is part of what was charged.

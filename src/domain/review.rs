@@ -11,8 +11,15 @@
 //! A review that looks bought is held back until an admin has looked at it: it counts for nothing
 //! and brings no bonus.
 
+mod suspicion;
+
+pub use self::suspicion::{
+    BURST, BURST_WITHIN, Flag, NEIGHBOURS_MAX, PRAISE_MAX, PRAISE_WITHIN, Surroundings, flags,
+};
+
 use std::{cmp::Ordering, time::Duration};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::{
@@ -23,28 +30,13 @@ use crate::{
 };
 
 /// The longest text of a review, in characters.
-const TEXT_MAX: usize = 5_000;
+pub const TEXT_MAX: usize = 5_000;
 
 /// The longest reason to contest or to decide, in characters.
-const REASON_MAX: usize = 1_000;
+pub const REASON_MAX: usize = 1_000;
 
 /// The session that counts as a long one; a shorter course is watched sooner.
 const LONG_SESSION: Duration = Duration::from_mins(10);
-
-/// A rating from the lowest or the highest, given after less than this part of the course, is odd.
-const EXTREME_BELOW: Share = Share(100_000);
-
-/// With so many reviews of a course in this time, by more than half of those who watched it then,
-/// somebody has called them together.
-pub const BURST: u64 = 10;
-pub const BURST_WITHIN: Duration = Duration::from_hours(1);
-
-/// A student who has praised one teacher so often lately does it again and again.
-pub const PRAISE_MAX: u64 = 3;
-pub const PRAISE_WITHIN: Duration = Duration::from_hours(30 * 24);
-
-/// So many of the last reviewers of a course may sign in from the same address as this one.
-pub const NEIGHBOURS_MAX: u64 = 2;
 
 /// One to five.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,35 +55,6 @@ super::word_enum! {
         Held = "held",
         /// An admin has looked at it. It is not shown and does not count.
         Rejected = "rejected",
-    }
-}
-
-super::word_enum! {
-    /// Why a review looks bought.
-    Flag {
-        Extreme = "extreme_rating",
-        Burst = "burst",
-        Praise = "repeated_praise",
-        SharedAddress = "shared_address",
-    }
-}
-
-impl Flag {
-    /// What an admin, and whoever wrote it, is told.
-    #[must_use]
-    pub fn explanation(self) -> &'static str {
-        match self {
-            Self::Extreme => "the lowest or highest rating after less than a tenth of the course",
-            Self::Burst => {
-                "ten or more reviews of this course within an hour, by more than half of those \
-                 who watched it"
-            }
-            Self::Praise => "this student has praised this teacher three times within 30 days",
-            Self::SharedAddress => {
-                "signs in from the same address as the teacher, or as several reviewers of this \
-                 course"
-            }
-        }
     }
 }
 
@@ -120,7 +83,7 @@ pub struct Behaviour {
 }
 
 /// How far a review can be believed, and why.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Credibility {
     /// How much of the course was watched.
     pub depth: Share,
@@ -168,7 +131,8 @@ pub struct Review {
 }
 
 /// What somebody said about a review.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "SaidOfReview")]
 pub struct Said {
     pub by: UserId,
     pub reason: String,
@@ -342,37 +306,6 @@ fn bonus(Fraction { part, whole }: Fraction, payment: Money) -> Money {
     let rate = Fraction { part: part * 100 - whole * 55, whole: whole * 300 };
     let bonus = rate.of(u64::try_from(payment.micros()).unwrap_or_default());
     Money::from_micros(i64::try_from(bonus).expect("a bonus is a part of the payment"))
-}
-
-/// What else is known when a review comes in.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Surroundings {
-    /// Reviews of the course within [`BURST_WITHIN`], with this one.
-    pub recent_reviews: u64,
-    /// Sessions of the course that ended in that time, about.
-    pub recent_sessions: u64,
-    /// Good reviews of this student for this teacher within [`PRAISE_WITHIN`], without this one.
-    pub praise: u64,
-    /// Whether student and teacher sign in from one address.
-    pub is_at_teachers: bool,
-    /// How many of the last other reviewers sign in from an address of this one.
-    pub neighbours: u64,
-}
-
-/// Why a review looks bought: nothing if it does not.
-#[must_use]
-pub fn flags(rating: Rating, credibility: &Credibility, around: &Surroundings) -> Vec<Flag> {
-    let is_burst =
-        around.recent_reviews >= BURST && around.recent_reviews * 2 > around.recent_sessions;
-    [
-        (rating.is_extreme() && credibility.depth < EXTREME_BELOW, Flag::Extreme),
-        (is_burst, Flag::Burst),
-        (rating.is_good() && around.praise >= PRAISE_MAX, Flag::Praise),
-        (around.is_at_teachers || around.neighbours >= NEIGHBOURS_MAX, Flag::SharedAddress),
-    ]
-    .into_iter()
-    .filter_map(|(is_odd, flag)| is_odd.then_some(flag))
-    .collect()
 }
 
 impl Review {

@@ -48,13 +48,13 @@ pub struct User {
 }
 
 /// The longest name somebody may have, in characters.
-const NAME_MAX: usize = 100;
+pub const NAME_MAX: usize = 100;
 
 /// The longest e-mail address there is (RFC 5321).
 const EMAIL_MAX: usize = 254;
 
 /// The longest password that is looked at, in bytes.
-const PASSWORD_MAX: usize = 256;
+pub const PASSWORD_MAX: usize = 256;
 
 /// An e-mail address as it is kept: trimmed, lower case. Only what cannot be one is refused; whether
 /// somebody reads it, a letter will tell.

@@ -1,21 +1,91 @@
-//! Sends an answer that was kept under an `Idempotency-Key`, byte for byte.
+//! Answers that are more than "here it is": their types say with which status they come.
+
+use std::marker::PhantomData;
 
 use axum::{
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use serde::Serialize;
 
-use crate::service::idempotency::Answer;
+use super::extract::Json;
+use crate::service::idempotency;
 
-impl IntoResponse for Answer {
-    fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::OK);
-        let json = HeaderValue::from_static("application/json");
-        let mut response = (status, [(header::CONTENT_TYPE, json)], self.body).into_response();
-        if self.replayed {
-            let replayed = HeaderValue::from_static("true");
-            response.headers_mut().insert("idempotency-replayed", replayed);
-        }
-        response
+/// Says that a request was done before.
+const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+/// 201: there is something new.
+#[derive(Debug)]
+pub(super) struct Created<T>(pub T);
+
+/// 204: done, and there is nothing to say about it.
+#[derive(Debug)]
+pub(super) struct NoContent;
+
+/// 201 if it is new, 200 if it was there.
+#[derive(Debug)]
+pub(super) enum Ensured<T> {
+    New(T),
+    Known(T),
+}
+
+/// 201, also when it was done before: then it says so.
+#[derive(Debug)]
+pub(super) struct Repeatable<T> {
+    pub(super) answer: T,
+    pub(super) is_replayed: bool,
+}
+
+/// 201: a `T` that was kept under an `Idempotency-Key`, sent byte for byte.
+#[derive(Debug)]
+pub(super) struct Kept<T>(idempotency::Answer, PhantomData<T>);
+
+impl<T> From<idempotency::Answer> for Kept<T> {
+    fn from(answer: idempotency::Answer) -> Self {
+        Self(answer, PhantomData)
     }
+}
+
+impl<T: Serialize> IntoResponse for Created<T> {
+    fn into_response(self) -> Response {
+        (StatusCode::CREATED, Json(self.0)).into_response()
+    }
+}
+
+impl IntoResponse for NoContent {
+    fn into_response(self) -> Response {
+        StatusCode::NO_CONTENT.into_response()
+    }
+}
+
+impl<T: Serialize> IntoResponse for Ensured<T> {
+    fn into_response(self) -> Response {
+        match self {
+            Self::New(new) => Created(new).into_response(),
+            Self::Known(known) => Json(known).into_response(),
+        }
+    }
+}
+
+impl<T: Serialize> IntoResponse for Repeatable<T> {
+    fn into_response(self) -> Response {
+        say_if_replayed(Created(self.answer).into_response(), self.is_replayed)
+    }
+}
+
+impl<T> IntoResponse for Kept<T> {
+    fn into_response(self) -> Response {
+        let answer = self.0;
+        let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
+        let json = HeaderValue::from_static("application/json");
+        let response = (status, [(header::CONTENT_TYPE, json)], answer.body).into_response();
+        say_if_replayed(response, answer.replayed)
+    }
+}
+
+fn say_if_replayed(mut response: Response, is_replayed: bool) -> Response {
+    if is_replayed {
+        response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+    }
+    response
 }

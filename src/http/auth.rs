@@ -1,20 +1,18 @@
 //! `/api/v1/auth`: register, sign in, stay signed in, sign out, and one's own account.
 
-use axum::{
-    Router,
-    extract::State,
-    http::StatusCode,
-    routing::{get, post, put},
-};
+use axum::extract::State;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
     app::App,
-    domain::user::{Role, User, check_password, parse_email, parse_name},
+    domain::user::{NAME_MAX, PASSWORD_MAX, Role, User, check_password, parse_email, parse_name},
     error::{Error, Result},
     http::{
+        answer::{Created, NoContent},
         extract::{Caller, ClientAddr, Json},
+        openapi::{Routes, routes},
         users::UserView,
     },
     service::identity::{self, ProfileUpdate, Registration, Tokens},
@@ -26,17 +24,33 @@ const PROFILE_MAX: usize = 4_096;
 /// The longest refresh token that is looked at.
 const REFRESH_TOKEN_MAX: usize = 128;
 
-pub fn routes() -> Router<App> {
-    Router::new()
-        .route("/auth/register", post(register))
-        .route("/auth/login", post(login))
-        .route("/auth/refresh", post(refresh))
-        .route("/auth/logout", post(logout))
-        .route("/auth/me", get(me).put(update))
-        .route("/auth/me/password", put(change_password))
+pub(super) fn routes() -> Routes {
+    routes! { "auth"
+        /// Make an account and sign in.
+        ///
+        /// As student or teacher; admins are made on the command line.
+        POST "/auth/register" => register [EMAIL_TAKEN FORBIDDEN BUSY];
+        /// Sign in.
+        POST "/auth/login" => login [WRONG_CREDENTIALS FORBIDDEN BUSY];
+        /// Trade a refresh token for the next one and a new access token.
+        ///
+        /// Each is good once. One that is used again later was stolen from somebody: then all of
+        /// this sign-in ends.
+        POST "/auth/refresh" => refresh [UNAUTHENTICATED];
+        /// Sign out: the tokens of this sign-in are worth nothing from now on.
+        POST "/auth/logout" => logout;
+        /// Who am I?
+        GET "/auth/me" => me;
+        /// Change one's own name or profile.
+        PUT "/auth/me" => update;
+        /// Change one's own password; all other sign-ins end.
+        PUT "/auth/me/password" => change_password [WRONG_CREDENTIALS BUSY];
+    }
 }
 
-#[derive(Serialize)]
+/// What it takes to stay signed in.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Tokens")]
 struct TokenResponse {
     access_token: String,
     refresh_token: String,
@@ -58,21 +72,23 @@ impl TokenResponse {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct RegisterRequest {
+    #[schemars(extend("format" = "email"))]
     email: String,
+    #[schemars(length(max = PASSWORD_MAX))]
     password: String,
+    #[schemars(length(min = 1, max = NAME_MAX))]
     name: String,
     role: Role,
 }
 
-/// Make an account and sign in.
 async fn register(
     State(app): State<App>,
     ClientAddr(address): ClientAddr,
     Json(body): Json<RegisterRequest>,
-) -> Result<(StatusCode, Json<TokenResponse>)> {
+) -> Result<Created<TokenResponse>> {
     app.limits.check_registration(address)?;
     let registration = Registration {
         email: parse_email(&body.email).map_err(|problem| Error::invalid("email", problem))?,
@@ -82,17 +98,16 @@ async fn register(
     };
     let address = address.to_string();
     let signed_in = identity::register(&app, registration, &address, app.clock.now()).await?;
-    Ok((StatusCode::CREATED, Json(TokenResponse::new(&app, signed_in))))
+    Ok(Created(TokenResponse::new(&app, signed_in)))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct LoginRequest {
     email: String,
     password: String,
 }
 
-/// Sign in.
 async fn login(
     State(app): State<App>,
     ClientAddr(address): ClientAddr,
@@ -110,13 +125,12 @@ async fn login(
     Ok(Json(TokenResponse::new(&app, signed_in)))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct RefreshRequest {
     refresh_token: String,
 }
 
-/// Trade a refresh token for the next one and a new access token.
 async fn refresh(
     State(app): State<App>,
     ClientAddr(address): ClientAddr,
@@ -130,29 +144,28 @@ async fn refresh(
     Ok(Json(TokenResponse::new(&app, signed_in)))
 }
 
-/// Sign out: the tokens of this sign-in are worth nothing from now on.
-async fn logout(State(app): State<App>, caller: Caller) -> Result<StatusCode> {
+async fn logout(State(app): State<App>, caller: Caller) -> Result<NoContent> {
     identity::log_out(&app, &caller, app.clock.now()).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(NoContent)
 }
 
-/// Who am I?
 async fn me(caller: Caller) -> Json<UserView> {
     Json(UserView::of_oneself(caller.user))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct UpdateRequest {
+struct ProfileRequest {
+    #[schemars(length(min = 1, max = NAME_MAX))]
     name: Option<String>,
+    /// Whatever clients keep about somebody.
     profile: Option<serde_json::Map<String, Value>>,
 }
 
-/// Change one's own name or profile.
 async fn update(
     State(app): State<App>,
     caller: Caller,
-    Json(body): Json<UpdateRequest>,
+    Json(body): Json<ProfileRequest>,
 ) -> Result<Json<UserView>> {
     let name = body.name.as_deref().map(parse_name).transpose();
     let name = name.map_err(|problem| Error::invalid("name", problem))?;
@@ -165,27 +178,27 @@ async fn update(
     Ok(Json(UserView::of_oneself(user)))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct PasswordRequest {
     current_password: String,
+    #[schemars(length(max = PASSWORD_MAX))]
     new_password: String,
 }
 
-/// Change one's own password; all other sign-ins end.
 async fn change_password(
     State(app): State<App>,
     ClientAddr(address): ClientAddr,
     caller: Caller,
     Json(body): Json<PasswordRequest>,
-) -> Result<StatusCode> {
+) -> Result<NoContent> {
     // Guessing the current password is signing in by another door.
     app.limits.check_login(address, &caller.user.email)?;
     let new = new_password(&app, "new_password", body.new_password)?;
     let current = body.current_password;
     check_password(&current, 0).map_err(|_| Error::WrongCredentials)?;
     identity::change_password(&app, &caller, current, new, app.clock.now()).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(NoContent)
 }
 
 fn new_password(app: &App, param: &'static str, password: String) -> Result<String> {

@@ -1,6 +1,7 @@
 //! `GET /api/v1/courses` and `/categories`: finding what to watch.
 
 use axum::extract::State;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::courses::CourseView;
@@ -31,7 +32,7 @@ impl From<(Tier, Listed)> for CourseView {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CoursesQuery {
     /// Words of the title or the description, or how they begin.
@@ -41,16 +42,20 @@ pub(super) struct CoursesQuery {
     /// Whatever is not on offer is only for its teacher.
     status: Option<CourseStatus>,
     currency: Option<Currency>,
+    #[schemars(with = "Option<Price>")]
     min_price: Option<String>,
+    #[schemars(with = "Option<Price>")]
     max_price: Option<String>,
     /// What nobody has rated has none.
+    #[schemars(regex(pattern = r"^([0-4](\.[0-9]{1,2})?|5(\.00?)?)$"))]
     min_rating: Option<String>,
+    /// Of what was not looked for by words: by price if a price is named, or else by rating if one is.
     sort: Option<Sort>,
+    #[schemars(with = "Option<page::Limit>")]
     limit: Option<u32>,
     cursor: Option<String>,
 }
 
-/// Look for courses. What is found by words comes in the order of how well it fits.
 pub(super) async fn list(
     State(app): State<App>,
     caller: Option<Caller>,
@@ -145,7 +150,6 @@ fn read_place(cursor: &str) -> Result<Place> {
     place().ok_or_else(page::not_a_cursor)
 }
 
-/// What students choose among.
 pub(super) async fn categories(
     State(app): State<App>,
     _: Option<Caller>,
@@ -155,7 +159,9 @@ pub(super) async fn categories(
     Ok(Json(Page::new(categories, all, |category| category.id.to_string())))
 }
 
-#[derive(Serialize)]
+/// What courses are about.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Category")]
 pub(super) struct CategoryView {
     id: CategoryId,
     name: String,

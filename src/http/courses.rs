@@ -1,6 +1,7 @@
 //! `/api/v1/courses`: what teachers offer, and at which price.
 
-use axum::{Router, extract::State, http::StatusCode, middleware, routing::get};
+use axum::extract::State;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -8,8 +9,8 @@ use crate::{
     db::{self, Tx, catalogue::Listed},
     domain::{
         course::{
-            CategoryChange, CourseStatus, Partner, Price, parse_description, parse_partners,
-            parse_title,
+            CategoryChange, CourseStatus, DESCRIPTION_MAX, PARTNER_NAME_MAX, PARTNERS_MAX, Partner,
+            Price, TITLE_MAX, parse_description, parse_partners, parse_title,
         },
         earnings::Figures,
         progress::{course_percentage, watch_percentage},
@@ -18,8 +19,10 @@ use crate::{
     },
     error::{Error, Result},
     http::{
-        catalogue, etag,
+        answer::{Created, NoContent},
+        catalogue,
         extract::{Caller, Json, Path, Teacher},
+        openapi::{Routes, routes},
     },
     id::{CategoryId, CourseId, UserId, VideoId},
     money::{BasisPoints, Currency, Money},
@@ -30,23 +33,43 @@ use crate::{
     time::Timestamp,
 };
 
-pub fn routes() -> Router<App> {
-    Router::new()
-        .route("/courses", get(catalogue::list).post(create))
-        .route("/courses/{course_id}", get(show).put(update).delete(delete))
-        .route("/categories", get(catalogue::categories))
-        .layer(middleware::from_fn(etag::if_changed))
+pub(super) fn routes() -> Routes {
+    let routes = routes! { "courses"
+        /// Look for courses.
+        ///
+        /// What is found by words comes in the order of how well it fits. What is not on offer is
+        /// only for its teacher.
+        GET "/courses" => catalogue::list [FORBIDDEN];
+        /// Offer a course, or begin a draft of one.
+        POST "/courses" => create;
+        /// What a course is, what it costs, and how far one is with it.
+        GET "/courses/{course_id}" => show;
+        /// Change one's own course.
+        ///
+        /// What is not sent stays; whoever watches goes on under the old terms.
+        PUT "/courses/{course_id}" => update;
+        /// Take one's own course away; an admin may do so with any.
+        ///
+        /// Its history stays.
+        DELETE "/courses/{course_id}" => delete [FORBIDDEN];
+        /// What students choose among.
+        GET "/categories" => catalogue::categories;
+    };
+    routes.conditional()
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct PartnerRequest {
+    #[schemars(length(min = 1, max = PARTNER_NAME_MAX))]
     name: String,
+    #[schemars(extend("minimum" = 1))]
     basis_points: BasisPoints,
 }
 
 /// A course, as everybody sees it who may see it.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Course")]
 pub(super) struct CourseView {
     id: CourseId,
     teacher_id: UserId,
@@ -61,6 +84,7 @@ pub(super) struct CourseView {
     platform_basis_points: BasisPoints,
     partners: Vec<Partner>,
     /// What credible reviews come to, from 1 to 5; `null`: nobody has rated it.
+    #[schemars(regex(pattern = r"^[1-5]\.[0-9]{2}$"))]
     rating: Option<String>,
     reviews: u64,
     created_at: Timestamp,
@@ -91,26 +115,29 @@ impl From<Listed> for CourseView {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct CourseRequest {
+    #[schemars(length(min = 1, max = TITLE_MAX))]
     title: String,
     #[serde(default)]
+    #[schemars(length(max = DESCRIPTION_MAX))]
     description: String,
     category_id: Option<CategoryId>,
     status: Option<CourseStatus>,
     price_per_minute: Price,
     currency: Option<Currency>,
+    /// Who shares in what students pay, beside the platform; what is left is the teacher's.
     #[serde(default)]
+    #[schemars(length(max = PARTNERS_MAX))]
     partners: Vec<PartnerRequest>,
 }
 
-/// Offer a course, or begin a draft of one.
 async fn create(
     State(app): State<App>,
     Teacher(teacher): Teacher,
     Json(body): Json<CourseRequest>,
-) -> Result<(StatusCode, Json<CourseView>)> {
+) -> Result<Created<CourseView>> {
     let new = NewCourse {
         title: title(&body.title)?,
         description: description(&body.description)?,
@@ -121,13 +148,15 @@ async fn create(
         partners: partners(&app, body.partners)?,
     };
     let course = courses::create(&app, &teacher.user, new, app.clock.now()).await?;
-    Ok((StatusCode::CREATED, Json(view(&app, course.id).await?)))
+    Ok(Created(view(&app, course.id).await?))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct CourseUpdateRequest {
+    #[schemars(length(min = 1, max = TITLE_MAX))]
     title: Option<String>,
+    #[schemars(length(max = DESCRIPTION_MAX))]
     description: Option<String>,
     /// `null` takes the course out of its category.
     #[serde(default)]
@@ -135,10 +164,10 @@ struct CourseUpdateRequest {
     status: Option<CourseStatus>,
     price_per_minute: Option<Price>,
     currency: Option<Currency>,
+    #[schemars(length(max = PARTNERS_MAX))]
     partners: Option<Vec<PartnerRequest>>,
 }
 
-/// Change one's own course. What is not sent stays; whoever watches goes on under the old terms.
 async fn update(
     State(app): State<App>,
     Teacher(teacher): Teacher,
@@ -161,17 +190,16 @@ async fn update(
     Ok(Json(view(&app, id).await?))
 }
 
-/// Take one's own course away; an admin may do so with any. Its history stays.
 async fn delete(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<CourseId>,
-) -> Result<StatusCode> {
+) -> Result<NoContent> {
     if caller.user.role == Role::Student {
         return Err(Error::Forbidden("this is for teachers"));
     }
     courses::delete(&app, &caller.user, id, app.clock.now()).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(NoContent)
 }
 
 async fn view(app: &App, id: CourseId) -> Result<CourseView> {
@@ -196,14 +224,14 @@ fn status(status: Option<CourseStatus>) -> Result<Option<CourseStatus>> {
 }
 
 fn partners(app: &App, named: Vec<PartnerRequest>) -> Result<Vec<Partner>> {
-    let named = named.into_iter();
-    let named = named.map(|PartnerRequest { name, basis_points }| Partner { name, basis_points });
-    parse_partners(named.collect(), app.config.fees.platform_basis_points)
+    let partner = |PartnerRequest { name, basis_points }| Partner { name, basis_points };
+    let named = named.into_iter().map(partner).collect();
+    parse_partners(named, app.config.fees.platform_basis_points)
         .map_err(|problem| Error::invalid("partners", problem))
 }
 
 /// A course with all that is known of it.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct CourseDetails {
     #[serde(flatten)]
     course: CourseView,
@@ -215,20 +243,25 @@ struct CourseDetails {
 }
 
 /// What was watched of a course, by everybody, in sessions that were not cancelled.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "CourseStatistics")]
 struct Statistics {
     sessions: u64,
     watched_ms: u64,
 }
 
-#[derive(Serialize)]
+/// How far a student is with a course.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "CourseProgress")]
 struct ProgressView {
     watched_ms: u64,
     watch_percentage: u8,
     videos: Vec<VideoProgressView>,
 }
 
-#[derive(Serialize)]
+/// How far a student is with a video.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "VideoProgress")]
 struct VideoProgressView {
     video_id: VideoId,
     /// Where the student was last.
@@ -237,7 +270,6 @@ struct VideoProgressView {
     watch_percentage: u8,
 }
 
-/// What a course is, what it costs, and how far one is with it.
 async fn show(
     State(app): State<App>,
     caller: Option<Caller>,

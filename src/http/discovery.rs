@@ -1,20 +1,18 @@
 //! `/api/v1/discovery`: asking for courses in words of one's own.
 
-use axum::{
-    Router,
-    extract::State,
-    http::StatusCode,
-    routing::{delete, get, post},
-};
+use axum::extract::State;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     app::App,
     db::catalogue::Listed,
-    domain::discovery::{Provider, parse_message},
+    domain::discovery::{MESSAGE_MAX, Provider, parse_message},
     error::{Error, Result},
     http::{
+        answer::NoContent,
         extract::{Json, Path, Query, Student},
+        openapi::{Routes, routes},
         page::{self, Page},
     },
     id::{ChatId, CourseId},
@@ -23,21 +21,31 @@ use crate::{
     time::Timestamp,
 };
 
-pub fn routes() -> Router<App> {
-    Router::new()
-        .route("/discovery/chat", post(chat))
-        .route("/discovery/chat/history", get(history).delete(forget))
-        .route("/discovery/chat/history/{chat_id}", delete(forget_one))
+pub(super) fn routes() -> Routes {
+    routes! { "discovery"
+        /// Say what to learn, and be answered with courses that are on offer.
+        ///
+        /// So many messages a day; those that were forgotten count, too.
+        POST "/discovery/chat" => chat [RATE_LIMITED];
+        /// What one asked and was answered, the newest first.
+        GET "/discovery/chat/history" => history;
+        /// Have it all forgotten.
+        DELETE "/discovery/chat/history" => forget;
+        /// Have one message and its answer forgotten.
+        DELETE "/discovery/chat/history/{chat_id}" => forget_one;
+    }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ChatRequest {
+    #[schemars(length(min = 1, max = MESSAGE_MAX))]
     message: String,
 }
 
 /// A message and its answer.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Chat")]
 struct ChatView {
     id: ChatId,
     message: String,
@@ -49,7 +57,7 @@ struct ChatView {
 }
 
 /// A course that is named in an answer, as it is now.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct SuggestedCourse {
     id: CourseId,
     title: String,
@@ -88,7 +96,6 @@ impl From<(Listed, String)> for SuggestedCourse {
     }
 }
 
-/// Say what to learn, and be answered with courses that are on offer.
 async fn chat(
     State(app): State<App>,
     Student(student): Student,
@@ -99,14 +106,14 @@ async fn chat(
     Ok(Json(discovery::chat(&app, &student.user, message).await?.into()))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct HistoryQuery {
+    #[schemars(with = "Option<page::Limit>")]
     limit: Option<u32>,
     cursor: Option<String>,
 }
 
-/// What one asked and was answered, the newest first.
 async fn history(
     State(app): State<App>,
     Student(student): Student,
@@ -124,18 +131,16 @@ async fn history(
     Ok(Json(Page::new(found, limit, |shown| shown.chat.id.to_string())))
 }
 
-/// Have it all forgotten.
-async fn forget(State(app): State<App>, Student(student): Student) -> Result<StatusCode> {
+async fn forget(State(app): State<App>, Student(student): Student) -> Result<NoContent> {
     discovery::forget(&app, student.user.id, None).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(NoContent)
 }
 
-/// Have one message and its answer forgotten.
 async fn forget_one(
     State(app): State<App>,
     Student(student): Student,
     Path(id): Path<ChatId>,
-) -> Result<StatusCode> {
+) -> Result<NoContent> {
     discovery::forget(&app, student.user.id, Some(id)).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(NoContent)
 }

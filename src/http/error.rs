@@ -9,13 +9,14 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use tracing::{error, warn};
 
 use super::{
     codes::{self, Code},
-    observe,
+    docs, observe,
 };
 use crate::error::Error;
 
@@ -80,17 +81,27 @@ impl Problem {
     }
 }
 
-/// The members of a problem, in the order in which they are read best.
-#[derive(Serialize)]
-struct Body<'a> {
+/// What went wrong (RFC 9457). Some codes say more: `insufficient_funds` has `required` and
+/// `available`, `session_active` the `session_id`.
+// In the order in which they are read best.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Problem")]
+pub(super) struct Body<'a> {
+    /// Where the code is explained.
     r#type: String,
     title: &'a str,
     status: u16,
+    /// In words, for people.
     detail: &'a str,
+    /// What to branch on.
     code: &'a str,
+    /// The field, parameter or header that is to blame.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
     param: Option<&'a str>,
+    /// What the request is called in the logs.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
     request_id: Option<String>,
     #[serde(flatten)]
     members: &'a Map<String, Value>,
@@ -100,7 +111,7 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let Code { name, status, title } = self.code;
         let body = Body {
-            r#type: format!("/docs/errors#{name}"),
+            r#type: format!("{}#{name}", docs::ERRORS),
             title,
             status: status.as_u16(),
             detail: &self.detail,

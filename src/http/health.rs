@@ -10,14 +10,13 @@ use std::{
 };
 
 use axum::{
-    Extension, Json, Router,
+    Extension,
     extract::State,
     http::{StatusCode, header},
     response::{IntoResponse, Response},
-    routing::get,
 };
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::json;
 use tokio::sync::Mutex;
 
 use crate::{
@@ -26,6 +25,10 @@ use crate::{
     config::Mode,
     db::migrate,
     error::{Error, OrLog, Result},
+    http::{
+        extract::Json,
+        openapi::{Body, Operation, Output, Promise, Routes, routes},
+    },
     telemetry::Metrics,
     time::whole_ms,
 };
@@ -36,18 +39,116 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long what was found is believed.
 const BELIEVED_FOR: Duration = Duration::from_secs(1);
 
-pub(super) fn routes() -> Router<App> {
-    Router::new()
-        .route("/health", get(health))
-        .route("/health/services", get(services))
-        .route("/readyz", get(ready))
-        .layer(Extension(Arc::new(Probe::default())))
-        .route("/livez", get(live))
-        .route("/metrics", get(metrics))
+pub(super) fn routes() -> Routes {
+    let routes = routes! { "health"
+        /// How Murph is, as the seeds' clients ask for it.
+        GET "/health" => health;
+        /// How everything is that Murph leans on.
+        ///
+        /// Without the bus it does its work, only less lively: it is `degraded`.
+        GET "/health/services" => services;
+        /// Whether a load balancer should send requests here.
+        GET "/readyz" => ready;
+        /// Whether the process runs and answers.
+        ///
+        /// Nothing else: a supervisor that restarts Murph because the database is away would only
+        /// make it worse.
+        GET "/livez" => live;
+        /// Everything counted so far, for Prometheus.
+        GET "/metrics" => metrics;
+    };
+    routes.layer(Extension(Arc::new(Probe::default())))
+}
+
+/// 200 if all is well, 503 if not; both say how it is.
+struct Verdict<T> {
+    is_fine: bool,
+    report: T,
+}
+
+impl<T: Serialize> IntoResponse for Verdict<T> {
+    fn into_response(self) -> Response {
+        let status = if self.is_fine { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        (status, Json(self.report)).into_response()
+    }
+}
+
+impl<T: JsonSchema> Output for Verdict<T> {
+    fn describe(operation: &mut Operation<'_>) {
+        operation.answers_json::<T>(StatusCode::OK);
+        operation.answers_json::<T>(StatusCode::SERVICE_UNAVAILABLE);
+    }
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Liveness {
+    status: &'static str,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Readiness {
+    /// `ready` or `not_ready`.
+    status: &'static str,
+    checks: Vec<Check>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Health {
+    /// `healthy` or `unhealthy`.
+    status: &'static str,
+    /// `connected` or `disconnected`.
+    database: &'static str,
+    /// `development` or `production`.
+    environment: &'static str,
+    version: &'static str,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct ServicesHealth {
+    /// `healthy`, `degraded` or `unhealthy`.
+    status: &'static str,
+    services: Services,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Services {
+    database: DatabaseHealth,
+    bus: BusHealth,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct DatabaseHealth {
+    /// `up` or `down`.
+    status: &'static str,
+    ms: u64,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct BusHealth {
+    /// `in_process`, `up` or `away`.
+    status: &'static str,
+}
+
+/// Numbers in Prometheus' text format.
+struct MetricsText(String);
+
+impl IntoResponse for MetricsText {
+    fn into_response(self) -> Response {
+        ([(header::CONTENT_TYPE, Metrics::CONTENT_TYPE)], self.0).into_response()
+    }
+}
+
+impl Output for MetricsText {
+    fn describe(operation: &mut Operation<'_>) {
+        let schema = operation.written::<String>();
+        let body = Body { media_type: Metrics::CONTENT_TYPE, schema };
+        operation.answers(StatusCode::OK, Promise::of(StatusCode::OK, body));
+    }
 }
 
 /// One thing that has to be in order, and how long it took to see.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "HealthCheck")]
 struct Check {
     name: &'static str,
     ok: bool,
@@ -64,47 +165,51 @@ struct DatabaseChecks {
     migrations: Check,
 }
 
-/// The process runs and answers. Nothing else: a supervisor that restarts Murph because the
-/// database is away would only make it worse.
-async fn live() -> impl IntoResponse {
-    Json(json!({ "status": "ok" }))
+async fn live() -> Json<Liveness> {
+    Json(Liveness { status: "ok" })
 }
 
-/// Whether a load balancer should send requests here.
-async fn ready(State(app): State<App>, Extension(probe): Extension<Arc<Probe>>) -> Response {
+async fn ready(
+    State(app): State<App>,
+    Extension(probe): Extension<Arc<Probe>>,
+) -> Verdict<Readiness> {
     let DatabaseChecks { write, migrations } = probe.ask(&app).await;
     let has_room = |(waiting, max)| waiting < max;
     let at_once = |name, ok| Check { name, ok, ms: 0 };
-    let checks = [
+    let checks = vec![
         write,
         migrations,
         at_once("writer_queue", has_room(app.writer.waiting())),
         at_once("claims_queue", has_room(app.claims.waiting())),
         at_once("not_stopping", !app.stop.is_cancelled()),
     ];
-    let is_ready = checks.iter().all(|check| check.ok);
-    let status = if is_ready { "ready" } else { "not_ready" };
-    (status_of(is_ready), Json(json!({ "status": status, "checks": checks }))).into_response()
+    let is_fine = checks.iter().all(|check| check.ok);
+    let status = if is_fine { "ready" } else { "not_ready" };
+    Verdict { is_fine, report: Readiness { status, checks } }
 }
 
-/// How Murph is, as the seeds' clients ask for it.
-async fn health(State(app): State<App>, Extension(probe): Extension<Arc<Probe>>) -> Response {
+async fn health(
+    State(app): State<App>,
+    Extension(probe): Extension<Arc<Probe>>,
+) -> Verdict<Health> {
     let is_connected = probe.ask(&app).await.write.ok;
     let environment = match app.config.server.mode {
         Mode::Development => "development",
         Mode::Production => "production",
     };
-    let body = json!({
-        "status": if is_connected { "healthy" } else { "unhealthy" },
-        "database": if is_connected { "connected" } else { "disconnected" },
-        "environment": environment,
-        "version": env!("CARGO_PKG_VERSION"),
-    });
-    (status_of(is_connected), Json(body)).into_response()
+    let report = Health {
+        status: if is_connected { "healthy" } else { "unhealthy" },
+        database: if is_connected { "connected" } else { "disconnected" },
+        environment,
+        version: env!("CARGO_PKG_VERSION"),
+    };
+    Verdict { is_fine: is_connected, report }
 }
 
-/// How everything is that Murph leans on. Without the bus it does its work, only less lively.
-async fn services(State(app): State<App>, Extension(probe): Extension<Arc<Probe>>) -> Response {
+async fn services(
+    State(app): State<App>,
+    Extension(probe): Extension<Arc<Probe>>,
+) -> Verdict<ServicesHealth> {
     let database = probe.ask(&app).await.write;
     let bus = match app.bus.reach() {
         Reach::InProcess => "in_process",
@@ -116,27 +221,23 @@ async fn services(State(app): State<App>, Extension(probe): Extension<Arc<Probe>
         (true, "away") => "degraded",
         (true, _) => "healthy",
     };
-    let body = json!({
-        "status": status,
-        "services": {
-            "database": { "status": if database.ok { "up" } else { "down" }, "ms": database.ms },
-            "bus": { "status": bus },
+    let services = Services {
+        database: DatabaseHealth {
+            status: if database.ok { "up" } else { "down" },
+            ms: database.ms,
         },
-    });
-    (status_of(database.ok), Json(body)).into_response()
+        bus: BusHealth { status: bus },
+    };
+    Verdict { is_fine: database.ok, report: ServicesHealth { status, services } }
 }
 
-fn status_of(is_fine: bool) -> StatusCode {
-    if is_fine { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
-}
-
-/// Everything counted so far, with what is only looked at when somebody asks.
-async fn metrics(State(app): State<App>) -> Response {
+/// Some of it is only looked at when somebody asks.
+async fn metrics(State(app): State<App>) -> MetricsText {
     for (pool, open, idle) in app.db.connections() {
         app.metrics.set_database_connections(pool, open, idle);
     }
     app.metrics.set_queues(app.writer.waiting().0, app.claims.waiting().0);
-    ([(header::CONTENT_TYPE, Metrics::CONTENT_TYPE)], app.metrics.render()).into_response()
+    MetricsText(app.metrics.render())
 }
 
 impl Probe {

@@ -3,19 +3,19 @@
 //! A link lets in by itself: no token is asked for, and none is worth anything here. With files in S3
 //! there is nothing at this path.
 
-use std::io;
+use std::{convert::Infallible, io};
 
 use axum::{
-    Router,
     body::Body,
-    extract::{Request, State},
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    extract::{FromRequest, Request, State},
+    http::{HeaderValue, StatusCode, header},
     middleware,
     response::{IntoResponse, Response},
-    routing::{self, get},
 };
 use http_body_util::BodyExt;
+use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::json;
 use tower::ServiceExt;
 use tower_http::services::ServeFile;
 
@@ -23,6 +23,7 @@ use super::{
     codes,
     error::Problem,
     extract::{Path, Query},
+    openapi::{self, Input, Operation, Output, Promise, Routes, routes},
     upload::{self, receive},
 };
 use crate::{
@@ -35,13 +36,100 @@ use crate::{
 };
 
 /// Routes outside of the prefix, and not within the limits of other requests.
-pub(super) fn routes() -> Router<App> {
-    let taking = routing::put(put).layer(middleware::map_response(upload::closing));
-    Router::new().route("/media/{file_id}", get(play).merge(taking))
+pub(super) fn routes() -> Routes {
+    let giving = routes! { "media"
+        /// Send a file, or the part of it that is asked for with `Range`.
+        ///
+        /// The link is the one of `/api/v1/courses/{course_id}/videos/{video_id}/url`.
+        GET "/media/{file_id}" => play [FORBIDDEN RANGE_NOT_SATISFIABLE STORAGE_UNAVAILABLE];
+    };
+    let taking = routes! { "media"
+        /// Take in a file that is expected: of the type and the size that the link says, and once.
+        ///
+        /// The link is the one of `/api/v1/courses/{course_id}/videos/{video_id}/upload-url`.
+        PUT "/media/{file_id}" => put [FORBIDDEN UPLOAD_OVER UNAVAILABLE STORAGE_UNAVAILABLE];
+    };
+    giving.merge(taking.layer(middleware::map_response(upload::closing)))
+}
+
+/// A video of any type, as it is sent and answered.
+fn video() -> openapi::Body {
+    openapi::Body { media_type: "video/*", schema: json!({}) }
+}
+
+/// A request for a file or a part of it.
+struct Asked(Request);
+
+impl<S: Sync> FromRequest<S> for Asked {
+    type Rejection = Infallible;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Infallible> {
+        Ok(Self(request))
+    }
+}
+
+impl Input for Asked {
+    fn describe(operation: &mut Operation<'_>) {
+        operation.asks_for("Range");
+    }
+}
+
+/// A request that carries a file.
+struct Sent(Request);
+
+impl<S: Sync> FromRequest<S> for Sent {
+    type Rejection = Infallible;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Infallible> {
+        Ok(Self(request))
+    }
+}
+
+impl Input for Sent {
+    fn describe(operation: &mut Operation<'_>) {
+        operation.takes(video());
+        operation.may_find(upload::WHILE_COMING);
+    }
+}
+
+/// A file, or a part of it.
+struct Played(Response);
+
+impl IntoResponse for Played {
+    fn into_response(self) -> Response {
+        self.0
+    }
+}
+
+impl Output for Played {
+    fn describe(operation: &mut Operation<'_>) {
+        for (status, description) in
+            [(StatusCode::OK, "The file."), (StatusCode::PARTIAL_CONTENT, "A part of the file.")]
+        {
+            operation.answers(status, Promise { description, body: Some(video()) });
+        }
+        let description = "It is what it was then.";
+        operation.answers(StatusCode::NOT_MODIFIED, Promise { description, body: None });
+    }
+}
+
+/// The file is there.
+struct TakenIn;
+
+impl IntoResponse for TakenIn {
+    fn into_response(self) -> Response {
+        StatusCode::OK.into_response()
+    }
+}
+
+impl Output for TakenIn {
+    fn describe(operation: &mut Operation<'_>) {
+        operation.answers(StatusCode::OK, Promise::done());
+    }
 }
 
 /// What a link says behind its path.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct LinkQuery {
     r#type: ContentType,
@@ -64,21 +152,22 @@ fn check<'a>(
     Ok((object, local))
 }
 
-/// Sends a file, or the part of it that is asked for with `Range`.
 async fn play(
     State(app): State<App>,
     Path(id): Path<FileId>,
     Query(query): Query<LinkQuery>,
-    request: Request,
-) -> Result<Response> {
+    Asked(mut request): Asked,
+) -> Result<Played> {
     let (object, local) = check(&app, id, Action::Play, &query)?;
     let mime = object.content_type.as_str().parse().expect("a type of the list is one");
+    // A file never changes: whoever wants it as it was gets it.
+    request.headers_mut().remove(header::IF_UNMODIFIED_SINCE);
     let file = ServeFile::new_with_mime(local.path_of(id), &mime);
     let served = file.oneshot(request).await.unwrap_or_else(|never| match never {});
     let mut response = served.map(|body| Body::new(body.map_err(axum::Error::new)));
     match response.status() {
         StatusCode::NOT_FOUND => return Err(Error::NotFound("file")),
-        StatusCode::RANGE_NOT_SATISFIABLE => return Ok(not_within(&response, object)),
+        StatusCode::RANGE_NOT_SATISFIABLE => return Ok(Played(not_within(&response, object))),
         status if status.is_server_error() => {
             let cause = io::Error::other(status.to_string());
             return Err(Error::storage("sending a file", cause));
@@ -88,7 +177,7 @@ async fn play(
     // It is a video and nothing else, also for whoever opens the link as a page.
     let policy = HeaderValue::from_static("default-src 'none'; media-src 'self'; sandbox");
     response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
-    Ok(response)
+    Ok(Played(response))
 }
 
 fn not_within(response: &Response, object: Object) -> Response {
@@ -101,16 +190,15 @@ fn not_within(response: &Response, object: Object) -> Response {
     problem
 }
 
-/// Takes in a file that is expected: of the type and the size that the link says, and once.
 async fn put(
     State(app): State<App>,
     Path(id): Path<FileId>,
     Query(query): Query<LinkQuery>,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<StatusCode, Problem> {
+    Sent(request): Sent,
+) -> Result<TakenIn, Problem> {
     let (object, _) = check(&app, id, Action::Upload, &query).map_err(Problem::from)?;
     let Object { content_type, size_bytes, .. } = object;
+    let headers = request.headers();
     if headers.get(header::CONTENT_TYPE).is_none_or(|sent| sent != content_type.as_str()) {
         let detail = format!("the link is for Content-Type: {content_type}");
         return Err(Problem::new(codes::UNSUPPORTED_MEDIA_TYPE, detail));
@@ -125,10 +213,10 @@ async fn put(
         return Err(wrong_size());
     }
     let file = videos::expected(&app, id).await.map_err(upload::logged)?;
-    let spool = receive(&app, body.into_data_stream(), size_bytes).await?;
+    let spool = receive(&app, request.into_body().into_data_stream(), size_bytes).await?;
     if spool.size_bytes() != size_bytes {
         return Err(wrong_size());
     }
     videos::take_in(&app, &file, spool, app.clock.now()).await.map_err(upload::logged)?;
-    Ok(StatusCode::OK)
+    Ok(TakenIn)
 }

@@ -17,12 +17,15 @@ mod catalogue;
 pub mod codes;
 pub mod courses;
 pub mod discovery;
+mod docs;
 pub mod error;
 mod etag;
 pub mod extract;
 mod health;
+mod jwks;
 mod media;
 mod observe;
+pub mod openapi;
 mod page;
 pub mod payments;
 pub mod reviews;
@@ -36,12 +39,11 @@ pub mod videos;
 use std::{any::Any, time::Duration};
 
 use axum::{
-    Json, Router,
+    Extension, Router,
     extract::{DefaultBodyLimit, Request, State},
     http::{HeaderName, HeaderValue, Method, Uri, header, uri::PathAndQuery},
     middleware::{self, Next},
     response::{IntoResponse, Response},
-    routing::get,
 };
 use tower::ServiceExt;
 use tower_http::{
@@ -50,7 +52,7 @@ use tower_http::{
 };
 use tracing::{error, warn};
 
-use self::error::Problem;
+use self::{error::Problem, openapi::Routes};
 use crate::{app::App, config, live::Live};
 
 /// In front of every path that is part of the API.
@@ -62,9 +64,6 @@ const CORS_MAX_AGE: Duration = Duration::from_mins(10);
 /// When to ask again after an answer took too long.
 const RETRY_TOOK_TOO_LONG: Duration = Duration::from_secs(2);
 
-/// How long others may keep the public keys. Short, so that a new one is soon known everywhere.
-const JWKS_CACHE_CONTROL: &str = "public, max-age=300";
-
 /// In the extensions of a request whose head gave the length of its body in two ways. The server
 /// puts it there, as hyper shows only one of the two.
 #[derive(Clone, Copy, Debug)]
@@ -72,7 +71,25 @@ pub struct AmbiguousLength;
 
 /// Everything Murph answers over HTTP.
 pub fn router(app: App, live: Live) -> Router {
-    let api = Router::new()
+    let routes = with_limits(requests(), &app).merge(files());
+    let routes = routes.layer(Extension(live)).into_router();
+    let routes = with_layers(routes, &app).with_state(app);
+    // A layer of the router itself would come after routing, too late to change the path.
+    Router::new().fallback_service(routes.map_request(without_trailing_slash))
+}
+
+/// The whole table.
+fn routes() -> Routes {
+    requests().merge(files())
+}
+
+/// What carries files, and has limits of its own.
+fn files() -> Routes {
+    upload::routes().below(PREFIX).merge(media::routes())
+}
+
+fn requests() -> Routes {
+    let api = Routes::default()
         .merge(auth::routes())
         .merge(users::routes())
         .merge(courses::routes())
@@ -83,20 +100,15 @@ pub fn router(app: App, live: Live) -> Router {
         .merge(reviews::routes())
         .merge(teacher::routes())
         .merge(admin::routes());
-    let routes = Router::new()
-        .nest(PREFIX, api)
+    api.below(PREFIX)
+        .merge(socket::routes())
         .merge(health::routes())
-        .merge(socket::routes(live))
-        .route("/.well-known/jwks.json", get(jwks));
-    let files = Router::new().nest(PREFIX, upload::routes()).merge(media::routes());
-    let routes = with_limits(routes, &app).merge(files);
-    let routes = with_layers(routes, &app).with_state(app);
-    // A layer of the router itself would come after routing, too late to change the path.
-    Router::new().fallback_service(routes.map_request(without_trailing_slash))
+        .merge(jwks::routes())
+        .merge(docs::routes())
 }
 
 /// What every request is held to, but those that carry files: they have limits of their own.
-fn with_limits(routes: Router<App>, app: &App) -> Router<App> {
+fn with_limits(routes: Routes, app: &App) -> Routes {
     routes
         .layer(DefaultBodyLimit::max(app.config.server.body_max_bytes))
         .layer(middleware::from_fn_with_state(app.clone(), answer_in_time))
@@ -113,10 +125,6 @@ fn with_layers(routes: Router<App>, app: &App) -> Router<App> {
         .layer(cors(server))
         .layer(middleware::map_response(with_security_headers))
         .layer(middleware::from_fn_with_state(app.clone(), observe::observe))
-}
-
-async fn jwks(State(app): State<App>) -> Response {
-    ([(header::CACHE_CONTROL, JWKS_CACHE_CONTROL)], Json(app.keys.jwks())).into_response()
 }
 
 async fn not_found(uri: Uri) -> Problem {
@@ -232,6 +240,7 @@ mod tests {
     use axum::{
         body::{Body, to_bytes},
         http::StatusCode,
+        routing::get,
     };
 
     use super::*;

@@ -1,6 +1,7 @@
 //! Lists: `limit` and `cursor` in, `{data, has_more, next_cursor}` out.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::error::{Error, Result};
@@ -12,13 +13,22 @@ const LIMIT_DEFAULT: u32 = 20;
 const LIMIT_MAX: u32 = 100;
 
 /// One page of a list.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "PageOf{T}")]
 pub(super) struct Page<T> {
     data: Vec<T>,
     has_more: bool,
     /// What to send as `cursor` for the next page.
     next_cursor: Option<String>,
 }
+
+/// How many entries to give; 20 if nothing is said.
+#[derive(JsonSchema)]
+pub(super) struct Limit(
+    #[expect(dead_code, reason = "only the document speaks of it")]
+    #[schemars(range(min = 1, max = LIMIT_MAX))]
+    u32,
+);
 
 /// The size of the page that is asked for.
 pub(super) fn limit(asked: Option<u32>) -> Result<usize> {

@@ -1,11 +1,7 @@
 //! `/api/v1/payments`: wallets, top-ups, payouts, and the history of an account.
 
-use axum::{
-    Router,
-    extract::State,
-    http::StatusCode,
-    routing::{get, post},
-};
+use axum::extract::State;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -16,41 +12,53 @@ use crate::{
     },
     domain::{
         ledger::{Account, AccountKind, Owner},
-        payment::{PaymentStatus, TopUp, Transaction, TransactionType},
+        payment::{PaymentStatus, Payout, TopUp, Transaction, TransactionType},
         user::User,
     },
     error::{Error, Result},
     http::{
+        answer::{Ensured, Kept},
         extract::{Caller, IdempotencyKey, Json, Path, Query, Student, Teacher},
+        openapi::{Routes, routes},
         page::{self, Page},
     },
     id::{SessionId, TopUpId},
     money::{Amount, Currency, Money},
     service::{
-        idempotency::{Answer, Request},
+        idempotency::Request,
         payments::{self, currency_or_default, owner_of},
     },
     time::Timestamp,
 };
 
-pub fn routes() -> Router<App> {
-    Router::new()
-        .route("/payments/wallet/connect", post(connect))
-        .route("/payments/wallet/balance", get(balance))
-        .route("/payments/wallet/top-ups", post(top_up))
-        .route("/payments/wallet/top-ups/{top_up_id}", get(show_top_up))
-        .route("/payments/payouts", post(pay_out))
-        .route("/payments/transactions", get(transactions))
+pub(super) fn routes() -> Routes {
+    routes! { "payments"
+        /// Open one's account in a currency.
+        ///
+        /// Opening it again changes nothing.
+        POST "/payments/wallet/connect" => connect;
+        /// What one has, and what of it is held for a session.
+        GET "/payments/wallet/balance" => balance;
+        /// Bring money into one's wallet.
+        POST "/payments/wallet/top-ups" => top_up [WALLET_NOT_CONNECTED OUT_OF_RANGE NO_GATEWAY];
+        /// How far a top-up has come.
+        GET "/payments/wallet/top-ups/{top_up_id}" => show_top_up;
+        /// Have one's earnings paid out.
+        POST "/payments/payouts" => pay_out [INSUFFICIENT_FUNDS OUT_OF_RANGE NO_GATEWAY];
+        /// The history of one's account, newest first.
+        GET "/payments/transactions" => transactions;
+    }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct CurrencyRequest {
     currency: Option<Currency>,
 }
 
 /// A student's wallet or a teacher's earnings.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Balance")]
 struct BalanceView {
     kind: AccountKind,
     currency: Currency,
@@ -71,20 +79,17 @@ impl From<Account> for BalanceView {
     }
 }
 
-/// Open one's account in a currency. Opening it again changes nothing.
 async fn connect(
     State(app): State<App>,
     caller: Caller,
     Json(body): Json<CurrencyRequest>,
-) -> Result<(StatusCode, Json<BalanceView>)> {
+) -> Result<Ensured<BalanceView>> {
     let currency = currency_or_default(&app, body.currency)?;
     let (account, is_new) =
         payments::connect(&app, &caller.user, currency, app.clock.now()).await?;
-    let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
-    Ok((status, Json(account.into())))
+    Ok(if is_new { Ensured::New(account.into()) } else { Ensured::Known(account.into()) })
 }
 
-/// What one has, and what of it is held for a session.
 async fn balance(
     State(app): State<App>,
     caller: Caller,
@@ -95,28 +100,26 @@ async fn balance(
     Ok(Json(account.into()))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct AmountRequest {
     amount: Amount,
     currency: Option<Currency>,
 }
 
-/// Bring money into one's wallet.
 async fn top_up(
     State(app): State<App>,
     Student(student): Student,
     IdempotencyKey(key): IdempotencyKey,
     Json(body): Json<AmountRequest>,
-) -> Result<Answer> {
+) -> Result<Kept<TopUp>> {
     let currency = currency_or_default(&app, body.currency)?;
     let request = Request::new(student.user.id, key, "top_up", &(body.amount.money(), currency));
     let sum = (body.amount, currency);
     let now = app.clock.now();
-    payments::top_up(&app, &student.user, sum, request, now).await
+    Ok(payments::top_up(&app, &student.user, sum, request, now).await?.into())
 }
 
-/// How far a top-up has come.
 async fn show_top_up(
     State(app): State<App>,
     caller: Caller,
@@ -127,21 +130,20 @@ async fn show_top_up(
     Ok(Json(own.ok_or(Error::NotFound("top-up"))?))
 }
 
-/// Have one's earnings paid out.
 async fn pay_out(
     State(app): State<App>,
     Teacher(teacher): Teacher,
     IdempotencyKey(key): IdempotencyKey,
     Json(body): Json<AmountRequest>,
-) -> Result<Answer> {
+) -> Result<Kept<Payout>> {
     let currency = currency_or_default(&app, body.currency)?;
     let request = Request::new(teacher.user.id, key, "payout", &(body.amount.money(), currency));
     let sum = (body.amount, currency);
     let now = app.clock.now();
-    payments::pay_out(&app, &teacher.user, sum, request, now).await
+    Ok(payments::pay_out(&app, &teacher.user, sum, request, now).await?.into())
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct TransactionsQuery {
     currency: Option<Currency>,
@@ -153,11 +155,14 @@ struct TransactionsQuery {
     from: Option<Timestamp>,
     /// Before this moment.
     to: Option<Timestamp>,
+    #[schemars(with = "Option<page::Limit>")]
     limit: Option<u32>,
     cursor: Option<String>,
 }
 
-#[derive(Serialize)]
+/// One entry of an account's history.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Transaction")]
 struct TransactionView {
     id: String,
     #[serde(rename = "type")]
@@ -183,7 +188,6 @@ impl From<Transaction> for TransactionView {
     }
 }
 
-/// The history of one's account, newest first.
 async fn transactions(
     State(app): State<App>,
     caller: Caller,

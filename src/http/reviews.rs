@@ -1,11 +1,7 @@
 //! `/api/v1/reviews`: what students say about courses, and what admins make of it.
 
-use axum::{
-    Router,
-    extract::State,
-    http::StatusCode,
-    routing::{get, post},
-};
+use axum::extract::State;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -16,14 +12,17 @@ use crate::{
     },
     domain::{
         review::{
-            BonusStatus, Credibility, Flag, Rating, ReviewStatus, Said, parse_reason, parse_text,
+            BonusStatus, Credibility, Flag, REASON_MAX, Rating, ReviewStatus, Said, TEXT_MAX,
+            parse_reason, parse_text,
         },
         user::Role,
     },
     error::{Error, Result},
     http::{
+        answer::Created,
         courses::shown,
         extract::{Admin, Caller, Json, Path, Query, Student, Teacher},
+        openapi::{Routes, routes},
         page::{self, Page},
     },
     id::{CourseId, ReviewId, SessionId, UserId},
@@ -32,19 +31,35 @@ use crate::{
     time::Timestamp,
 };
 
-pub fn routes() -> Router<App> {
-    Router::new()
-        .route("/reviews/courses/{course_id}/reviews", get(list).post(create))
-        .route("/reviews/{review_id}", get(show))
-        .route("/reviews/{review_id}/contest", post(contest))
-        .route("/teacher/reviews", get(of_teacher))
-        .route("/admin/reviews", get(of_everybody))
-        .route("/admin/reviews/{review_id}/approve", post(approve))
-        .route("/admin/reviews/{review_id}/reject", post(reject))
+pub(super) fn routes() -> Routes {
+    routes! { "reviews"
+        /// What students say about a course; newest first.
+        GET "/reviews/courses/{course_id}/reviews" => list;
+        /// Review a session that one has completed: once.
+        ///
+        /// What looks bought is held back until an admin has looked at it.
+        POST "/reviews/courses/{course_id}/reviews" => create [
+            SESSION_NOT_ENDED SESSION_CANCELLED ALREADY_REVIEWED OUT_OF_RANGE
+        ];
+        /// A review that is one's own, of one's course, or that one watches over.
+        GET "/reviews/{review_id}" => show;
+        /// Ask an admin to look at a review of one's course: once, and until then it is as it was.
+        POST "/reviews/{review_id}/contest" => contest [REVIEW_CLOSED];
+        /// The reviews of a teacher's courses, also those that are held back; newest first.
+        GET "/teacher/reviews" => of_teacher;
+        /// All reviews, those that are held back (`status=held`), or contested ones; newest first.
+        GET "/admin/reviews" => of_everybody;
+        /// Let a review count that is held back or contested.
+        POST "/admin/reviews/{review_id}/approve" => approve [OUT_OF_RANGE];
+        /// Take a review away that is not to be believed.
+        ///
+        /// A bonus that was paid stays paid.
+        POST "/admin/reviews/{review_id}/reject" => reject;
+    }
 }
 
 /// A review, as everybody sees it.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct PublicReview {
     id: ReviewId,
     course_id: CourseId,
@@ -70,7 +85,8 @@ impl From<Listed> for PublicReview {
 }
 
 /// A review, as those see it whom it is about: its student, its teacher, and admins.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Review")]
 struct ReviewView {
     #[serde(flatten)]
     review: PublicReview,
@@ -88,7 +104,9 @@ struct ReviewView {
     decision: Option<SaidView>,
 }
 
-#[derive(Serialize)]
+/// What somebody said about a review.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Said")]
 struct SaidView {
     reason: String,
     at: Timestamp,
@@ -100,7 +118,9 @@ impl From<Said> for SaidView {
     }
 }
 
-#[derive(Serialize)]
+/// Why a review looks bought, also in words.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "FlagOfReview")]
 struct FlagView {
     flag: Flag,
     explanation: &'static str,
@@ -138,37 +158,38 @@ impl ReviewView {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ReviewRequest {
     session_id: SessionId,
     rating: Rating,
+    /// Plain text.
     #[serde(default)]
+    #[schemars(length(max = TEXT_MAX))]
     text: String,
 }
 
-/// Review a session that one has completed: once.
 async fn create(
     State(app): State<App>,
     Student(student): Student,
     Path(course): Path<CourseId>,
     Json(body): Json<ReviewRequest>,
-) -> Result<(StatusCode, Json<ReviewView>)> {
+) -> Result<Created<ReviewView>> {
     let ReviewRequest { session_id, rating, text } = body;
     let text = parse_text(&text).map_err(|problem| Error::invalid("text", problem))?;
     let new = NewReview { session_id, rating, text };
     let id = reviews::create(&app, &student.user, course, new, app.clock.now()).await?;
-    Ok((StatusCode::CREATED, Json(ReviewView::of(find(&app, id).await?, Role::Student))))
+    Ok(Created(ReviewView::of(find(&app, id).await?, Role::Student)))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct PageQuery {
+    #[schemars(with = "Option<page::Limit>")]
     limit: Option<u32>,
     cursor: Option<String>,
 }
 
-/// What students say about a course; newest first.
 async fn list(
     State(app): State<App>,
     caller: Option<Caller>,
@@ -180,16 +201,16 @@ async fn list(
     page(&app, of, query, PublicReview::from).await
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ReviewsQuery {
     status: Option<ReviewStatus>,
     course_id: Option<CourseId>,
+    #[schemars(with = "Option<page::Limit>")]
     limit: Option<u32>,
     cursor: Option<String>,
 }
 
-/// The reviews of a teacher's courses, also those that are held back; newest first.
 async fn of_teacher(
     State(app): State<App>,
     Teacher(teacher): Teacher,
@@ -201,18 +222,18 @@ async fn of_teacher(
     page(&app, (of, status), query, |listed| ReviewView::of(listed, Role::Teacher)).await
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct AllReviewsQuery {
     status: Option<ReviewStatus>,
     /// Only those that a teacher contests and nobody has decided on.
     #[serde(default)]
     contested: bool,
+    #[schemars(with = "Option<page::Limit>")]
     limit: Option<u32>,
     cursor: Option<String>,
 }
 
-/// All reviews, those that are held back (`status=held`), or those that are contested; newest first.
 async fn of_everybody(
     State(app): State<App>,
     _: Admin,
@@ -250,7 +271,6 @@ fn read_place(cursor: &str) -> Result<(Timestamp, ReviewId)> {
     place.ok_or_else(page::not_a_cursor)
 }
 
-/// A review that is one's own, of one's course, or that one watches over.
 async fn show(
     State(app): State<App>,
     caller: Caller,
@@ -269,13 +289,14 @@ async fn show(
     Ok(Json(ReviewView::of(listed, caller.user.role)))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ReasonRequest {
+    /// Plain text.
+    #[schemars(length(min = 1, max = REASON_MAX))]
     reason: String,
 }
 
-/// Ask an admin to look at a review of one's course: once, and until then it is as it was.
 async fn contest(
     State(app): State<App>,
     Teacher(teacher): Teacher,
@@ -287,7 +308,6 @@ async fn contest(
     Ok(Json(ReviewView::of(find(&app, id).await?, Role::Teacher)))
 }
 
-/// Let a review count that is held back or contested.
 async fn approve(
     State(app): State<App>,
     Admin(admin): Admin,
@@ -297,7 +317,6 @@ async fn approve(
     decide(&app, &admin, (id, Verdict::Approve), &body).await
 }
 
-/// Take a review away that is not to be believed. A bonus that was paid stays paid.
 async fn reject(
     State(app): State<App>,
     Admin(admin): Admin,

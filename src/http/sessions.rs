@@ -1,12 +1,7 @@
 //! `/api/v1/sessions`: open, look at and end metered sessions.
 
-use axum::{
-    Router,
-    extract::State,
-    http::{HeaderName, HeaderValue, StatusCode},
-    response::{IntoResponse, Response},
-    routing::{get, post},
-};
+use axum::extract::State;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -24,7 +19,9 @@ use crate::{
     },
     error::{Error, Result},
     http::{
+        answer::{Created, Repeatable},
         extract::{Caller, IdempotencyKey, Json, Path, Query, Student},
+        openapi::{Routes, routes},
         page::{self, Page},
     },
     id::{CourseId, SessionId, UserId},
@@ -38,22 +35,36 @@ use crate::{
     time::Timestamp,
 };
 
-/// Says that a request was done before.
-const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
-
-pub fn routes() -> Router<App> {
-    Router::new()
-        .route("/sessions", get(list))
-        .route("/sessions/start", post(start))
-        .route("/sessions/active", get(active))
-        .route("/sessions/{session_id}", get(show))
-        .route("/sessions/{session_id}/ticket", post(ticket))
-        .route("/sessions/{session_id}/end", post(end))
-        .route("/sessions/{session_id}/receipt", get(receipt))
+pub(super) fn routes() -> Routes {
+    routes! { "sessions"
+        /// A student's own sessions, or those on a teacher's courses; newest first.
+        GET "/sessions" => list [FORBIDDEN];
+        /// Hold funds and open a session.
+        ///
+        /// Sent again with the same `Idempotency-Key`, the answer is the session as it is now and a
+        /// new ticket, not the first answer byte for byte: the first ticket would be worthless
+        /// after half a minute, and the retry of a lost answer is just when it is needed.
+        POST "/sessions/start" => start [
+            NOT_FOUND INSUFFICIENT_FUNDS WALLET_NOT_CONNECTED SESSION_ACTIVE OUT_OF_RANGE BUSY
+        ];
+        /// The session one has open.
+        GET "/sessions/active" => active [NOT_FOUND];
+        /// A session one has, teaches, or watches over.
+        GET "/sessions/{session_id}" => show;
+        /// A new ticket for one's own session, to connect or to come back.
+        POST "/sessions/{session_id}/ticket" => ticket [SESSION_ENDED];
+        /// End a session and get its receipt.
+        ///
+        /// For its student, or an admin. Ended again, it gives the same receipt.
+        POST "/sessions/{session_id}/end" => end [FORBIDDEN BUSY];
+        /// What a session cost, and why.
+        GET "/sessions/{session_id}/receipt" => receipt [SESSION_NOT_ENDED];
+    }
 }
 
 /// A session, as everybody sees it who may see it.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Session")]
 struct SessionView {
     id: SessionId,
     student_id: UserId,
@@ -61,6 +72,8 @@ struct SessionView {
     course_title: String,
     teacher_id: UserId,
     status: SessionStatus,
+    /// `opening`, `playing`, `paused`, `stalled`, `suspended` or `detached`; `active` if the node that
+    /// meters it did not say; `settled` if it has ended.
     phase: &'static str,
     price_per_minute: Money,
     currency: Currency,
@@ -126,8 +139,9 @@ async fn live_view(app: &App, seen: Seen) -> SessionView {
     }
 }
 
-#[derive(Deserialize, Serialize)]
+#[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "StartRequest")]
 struct StartBody {
     course_id: CourseId,
     /// What to hold instead of the configured amount.
@@ -142,7 +156,9 @@ fn yes() -> bool {
     true
 }
 
-#[derive(Serialize)]
+/// A session, and how to connect to it.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "StartedSession")]
 struct StartView {
     session: SessionView,
     /// Where the player connects.
@@ -151,17 +167,12 @@ struct StartView {
     ticket: Option<String>,
 }
 
-/// Hold funds and open a session.
-///
-/// Sent again with the same `Idempotency-Key`, the answer is the session as it is now and a new
-/// ticket, not the first answer byte for byte: the first ticket would be worthless after half a
-/// minute, and the retry of a lost answer is just when it is needed.
 async fn start(
     State(app): State<App>,
     Student(student): Student,
     IdempotencyKey(key): IdempotencyKey,
     Json(body): Json<StartBody>,
-) -> Result<Response> {
+) -> Result<Repeatable<StartView>> {
     let once = Request::new(student.user.id, key, "start", &body).into_once();
     let request = StartRequest {
         course_id: body.course_id,
@@ -178,12 +189,8 @@ async fn start(
     let is_active = seen.session.status == SessionStatus::Active;
     let ticket = is_active.then(|| tickets::issue(&app, &seen.session, student.login_id, now));
     let ws_url = ws_url(&app, seen.session.id);
-    let view = StartView { session: seen.into(), ws_url, ticket };
-    let mut response = (StatusCode::CREATED, Json(view)).into_response();
-    if is_replayed {
-        response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
-    }
-    Ok(response)
+    let answer = StartView { session: seen.into(), ws_url, ticket };
+    Ok(Repeatable { answer, is_replayed })
 }
 
 /// Where the player of a session connects: this Murph, over a WebSocket.
@@ -194,19 +201,20 @@ fn ws_url(app: &App, id: SessionId) -> String {
     format!("ws{rest}/ws/session/{id}")
 }
 
-#[derive(Serialize)]
+/// What lets a player in, once.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Ticket")]
 struct TicketView {
     ticket: String,
     ws_url: String,
     expires_in_seconds: u64,
 }
 
-/// A new ticket for one's own session, to connect or to come back.
 async fn ticket(
     State(app): State<App>,
     Student(student): Student,
     Path(id): Path<SessionId>,
-) -> Result<(StatusCode, Json<TicketView>)> {
+) -> Result<Created<TicketView>> {
     let session = sessions::find_own(&app, student.user.id, id).await?;
     if session.status != SessionStatus::Active {
         return Err(Error::SessionEnded);
@@ -216,10 +224,9 @@ async fn ticket(
         ws_url: ws_url(&app, id),
         expires_in_seconds: tickets::LIFETIME.as_secs(),
     };
-    Ok((StatusCode::CREATED, Json(view)))
+    Ok(Created(view))
 }
 
-/// End a session and get its receipt. Ended again, it gives the same receipt.
 async fn end(
     State(app): State<App>,
     caller: Caller,
@@ -229,14 +236,12 @@ async fn end(
     Ok(Json(receipts::of(&app, &settled.session).await?))
 }
 
-/// The session one has open.
 async fn active(State(app): State<App>, Student(student): Student) -> Result<Json<SessionView>> {
     let seen = db::seen::find_active(&mut app.db.read().await?, student.user.id).await?;
     let seen = seen.ok_or(Error::NotFound("active session"))?;
     Ok(Json(live_view(&app, seen).await))
 }
 
-/// A session one has, teaches, or watches over.
 async fn show(
     State(app): State<App>,
     caller: Caller,
@@ -246,7 +251,6 @@ async fn show(
     Ok(Json(live_view(&app, seen).await))
 }
 
-/// What a session cost, and why.
 async fn receipt(
     State(app): State<App>,
     caller: Caller,
@@ -256,16 +260,16 @@ async fn receipt(
     Ok(Json(receipts::of(&app, &seen.session).await?))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ListQuery {
     status: Option<SessionStatus>,
     course_id: Option<CourseId>,
+    #[schemars(with = "Option<page::Limit>")]
     limit: Option<u32>,
     cursor: Option<String>,
 }
 
-/// A student's own sessions, or those on a teacher's courses; newest first.
 async fn list(
     State(app): State<App>,
     caller: Caller,

@@ -4,23 +4,23 @@
 //! the socket by `live`, where a page can read it.
 
 use axum::{
-    Extension, Router,
+    Extension,
     extract::Request,
-    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
-    routing::any,
 };
 use hyper::upgrade::OnUpgrade;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::{
     codes,
-    error::Problem,
+    error::{self, Problem},
     extract::{ClientAddr, Path, Query},
+    openapi::{Operation, Output, Promise, Routes, routes},
 };
 use crate::{
-    app::App,
     config,
     error::{Error, Result},
     id::SessionId,
@@ -33,41 +33,60 @@ const PROTOCOL: &str = "murph.v1";
 /// In front of a ticket among the protocols: the only header a page can set.
 const TICKET_PREFIX: &str = "ticket.";
 
-pub fn routes(live: Live) -> Router<App> {
-    Router::new().route("/ws/session/{session_id}", any(enter)).layer(Extension(live))
+pub(super) fn routes() -> Routes {
+    routes! { "socket"
+        /// Open a session's socket.
+        ///
+        /// A WebSocket handshake (RFC 6455) for the protocol `murph.v1`. Who comes is said by a
+        /// ticket, as a second protocol `ticket.<…>` or in the query, or by an access token in the
+        /// `Authorization` header. What is wrong with them is told on the socket, where a page can
+        /// read it. What is said there is described in `asyncapi.yaml`.
+        GET "/ws/session/{session_id}" => enter [UPGRADE_REQUIRED FORBIDDEN BUSY];
+    }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 struct EnterQuery {
+    /// Good once, for 30 seconds.
     ticket: Option<String>,
 }
 
-/// Open a session's socket.
+/// The end of HTTP on a connection.
+struct Switching(Response);
+
+impl IntoResponse for Switching {
+    fn into_response(self) -> Response {
+        self.0
+    }
+}
+
+impl Output for Switching {
+    fn describe(operation: &mut Operation<'_>) {
+        let promise = Promise { description: "From here on this is a WebSocket.", body: None };
+        operation.answers(StatusCode::SWITCHING_PROTOCOLS, promise);
+    }
+}
+
+/// Any other method cannot be a handshake, and is refused as on any path.
 async fn enter(
     Extension(live): Extension<Live>,
     ClientAddr(address): ClientAddr,
     Path(session_id): Path<SessionId>,
     Query(query): Query<EnterQuery>,
     mut request: Request,
-) -> Response {
-    let accept = match check(&request, live.settings()) {
-        Ok(accept) => accept,
-        Err(problem) => return problem.into_response(),
-    };
-    let counted = match live.count_socket(address) {
-        Ok(counted) => counted,
-        Err(error) => return error.into_response(),
-    };
+) -> Result<Switching, Problem> {
+    let accept = check(&request, live.settings())?;
+    let counted = live.count_socket(address).inspect_err(error::log)?;
     let take_over = request.extensions().get::<TakeOver>().copied();
     let upgrade = request.extensions_mut().remove::<OnUpgrade>();
     let (Some(upgrade), Some(take_over)) = (upgrade, take_over) else {
-        return not_a_socket("this connection cannot become a socket").into_response();
+        return Err(not_a_socket("this connection cannot become a socket"));
     };
     let offered = protocols(request.headers());
     let credentials = credentials(request.headers(), &offered, query.ticket);
     let visitor = Visitor { session_id, credentials, address, counted };
     live.receive(upgrade, take_over, visitor);
-    switching(accept, offered.contains(&PROTOCOL))
+    Ok(Switching(switching(accept, offered.contains(&PROTOCOL))))
 }
 
 fn switching(accept: HeaderValue, speaks_murph: bool) -> Response {
@@ -85,8 +104,7 @@ fn switching(accept: HeaderValue, speaks_murph: bool) -> Response {
 /// Whether this is a handshake, from a page that may; gives the answer to its key.
 fn check(request: &Request, config: &config::Server) -> Result<HeaderValue, Problem> {
     let headers = request.headers();
-    let is_upgrade = request.method() == Method::GET
-        && names(headers, &header::CONNECTION, "upgrade")
+    let is_upgrade = names(headers, &header::CONNECTION, "upgrade")
         && names(headers, &header::UPGRADE, "websocket");
     if !is_upgrade {
         return Err(not_a_socket("open this with a WebSocket"));

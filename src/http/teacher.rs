@@ -3,16 +3,11 @@
 mod export;
 mod live;
 
-use axum::{
-    Router,
-    body::Body,
-    extract::State,
-    http::{HeaderValue, header},
-    response::{IntoResponse, Response},
-    routing::get,
-};
+use axum::{body::Body, extract::State};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use self::export::Csv;
 use crate::{
     app::App,
     db::{
@@ -31,6 +26,7 @@ use crate::{
     http::{
         courses::CourseView,
         extract::{Json, Query, Teacher},
+        openapi::{Routes, routes},
         page::{self, Page},
     },
     id::{CourseId, SessionId, UserId},
@@ -45,19 +41,31 @@ use crate::{
 /// The days that are shown if nothing else is asked for, before the last one.
 const DAYS_BEFORE: u16 = 29;
 
-pub fn routes() -> Router<App> {
-    Router::new()
-        .route("/teacher/dashboard", get(dashboard))
-        .route("/teacher/earnings", get(list_earnings))
-        .route("/teacher/earnings.csv", get(export_earnings))
-        .route("/teacher/courses", get(courses))
-        .route("/teacher/live", get(live::watch))
+pub(super) fn routes() -> Routes {
+    routes! { "teacher"
+        /// How it goes: viewers, earnings, courses, reviews.
+        GET "/teacher/dashboard" => dashboard;
+        /// What one has earned, newest first: by the day, by the hour, or each session and bonus.
+        GET "/teacher/earnings" => list_earnings;
+        /// All sessions and bonuses of some days as a table for a spreadsheet, oldest first.
+        ///
+        /// What fails on the way cuts the answer short, so that nobody takes a part for the whole.
+        GET "/teacher/earnings.csv" => export_earnings;
+        /// One's own courses, whether on offer or not; newest first.
+        GET "/teacher/courses" => courses;
+        /// Viewers and earnings while students watch, as server-sent events.
+        ///
+        /// An event comes when something is not what it was, at most one each tick. Each is the whole
+        /// view, so whoever comes back has missed nothing. It ends when the server stops, or when the
+        /// teacher signs out.
+        GET "/teacher/live" => live::watch [RATE_LIMITED];
+    }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct DashboardQuery {
-    /// Of the IANA database; what days are is counted there.
+    #[schemars(with = "Option<Zone>")]
     time_zone: Option<String>,
 }
 
@@ -68,7 +76,6 @@ fn zone(name: Option<&str>) -> Result<Zone> {
     }
 }
 
-/// How it goes: viewers, earnings, courses, reviews.
 async fn dashboard(
     State(app): State<App>,
     Teacher(teacher): Teacher,
@@ -78,7 +85,8 @@ async fn dashboard(
     Ok(Json(earnings::dashboard(&app, teacher.user.id, &zone, app.clock.now()).await?))
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
+#[schemars(rename = "EarningsBy", rename_all = "lowercase")]
 enum By {
     #[default]
     Day,
@@ -98,17 +106,24 @@ impl<'de> Deserialize<'de> for By {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct EarningsQuery {
+    /// Days if nothing is said.
     #[serde(default)]
     by: By,
     currency: Option<Currency>,
+    /// Not for each session.
     course_id: Option<CourseId>,
-    /// The first and the last day, in the time zone.
+    /// The first day, in the time zone; 29 days before the last if nothing is said.
+    #[schemars(with = "Option<Day>")]
     from: Option<String>,
+    /// The last day, in the time zone; today if nothing is said.
+    #[schemars(with = "Option<Day>")]
     to: Option<String>,
+    #[schemars(with = "Option<Zone>")]
     time_zone: Option<String>,
+    #[schemars(with = "Option<page::Limit>")]
     limit: Option<u32>,
     cursor: Option<String>,
 }
@@ -145,7 +160,8 @@ impl Range {
 }
 
 /// What was earned on a day or in an hour. Those in which nothing was are there, too.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "EarningsPeriod")]
 struct PeriodView {
     day: Day,
     begin: Timestamp,
@@ -155,7 +171,7 @@ struct PeriodView {
     figures: FiguresView,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct FiguresView {
     sessions: u64,
     watched_ms: u64,
@@ -184,7 +200,8 @@ impl From<Figures> for FiguresView {
 }
 
 /// One session or one bonus.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "EarningsEntry")]
 struct EntryView {
     at: Timestamp,
     kind: EntryKind,
@@ -212,12 +229,19 @@ impl From<(Entry, Currency)> for EntryView {
     }
 }
 
-/// What one has earned, newest first: by the day, by the hour, or each session and bonus.
+/// A page of either.
+#[derive(Serialize, JsonSchema)]
+#[serde(untagged)]
+enum EarningsPage {
+    Periods(Page<PeriodView>),
+    Entries(Page<EntryView>),
+}
+
 async fn list_earnings(
     State(app): State<App>,
     Teacher(teacher): Teacher,
     Query(query): Query<EarningsQuery>,
-) -> Result<Response> {
+) -> Result<Json<EarningsPage>> {
     let currency = currency_or_default(&app, query.currency)?;
     let days = (query.from.as_deref(), query.to.as_deref());
     let range = Range::read(days, query.time_zone.as_deref(), app.clock.now())?;
@@ -232,7 +256,7 @@ async fn list_earnings(
         }
         By::Session => {
             let page = entries(&app, of, &range, (cursor.as_deref(), limit)).await?;
-            return Ok(Json(page).into_response());
+            return Ok(Json(EarningsPage::Entries(page)));
         }
     };
     let before = cursor.as_deref().map(read_moment).transpose()?;
@@ -247,8 +271,8 @@ async fn list_earnings(
         figures: figures.into(),
     };
     let found: Vec<PeriodView> = found.into_iter().map(view).collect();
-    let page = Page::<PeriodView>::new(found, limit, |last| last.begin.micros().to_string());
-    Ok(Json(page).into_response())
+    let page = Page::new(found, limit, |last: &PeriodView| last.begin.micros().to_string());
+    Ok(Json(EarningsPage::Periods(page)))
 }
 
 fn read_moment(cursor: &str) -> Result<Timestamp> {
@@ -279,46 +303,44 @@ fn read_place(cursor: &str) -> Result<Place> {
     Ok(Place { at: read_moment(at)?, journal_id: journal_id.to_owned() })
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ExportQuery {
     currency: Option<Currency>,
+    #[schemars(with = "Option<Day>")]
     from: Option<String>,
+    #[schemars(with = "Option<Day>")]
     to: Option<String>,
+    #[schemars(with = "Option<Zone>")]
     time_zone: Option<String>,
 }
 
-/// All sessions and bonuses of some days as a table for a spreadsheet, oldest first.
 async fn export_earnings(
     State(app): State<App>,
     Teacher(teacher): Teacher,
     Query(query): Query<ExportQuery>,
-) -> Result<Response> {
+) -> Result<Csv> {
     let currency = currency_or_default(&app, query.currency)?;
     let days = (query.from.as_deref(), query.to.as_deref());
     let range = Range::read(days, query.time_zone.as_deref(), app.clock.now())?;
     let (first, last) = range.days;
-    let name = format!("attachment; filename=\"earnings-{currency}-{first}-{last}.csv\"");
-    let name = HeaderValue::try_from(name).expect("days and currencies are ASCII");
+    let name = format!("earnings-{currency}-{first}-{last}.csv");
     let account = Owner::Earnings(teacher.user.id).account(currency);
-    let headers = [
-        (header::CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=utf-8")),
-        (header::CONTENT_DISPOSITION, name),
-    ];
-    let body = Body::from_stream(export::table(app, (account, currency), range));
-    Ok((headers, body).into_response())
+    let rows = Body::from_stream(export::table(app, (account, currency), range));
+    Ok(Csv { name, rows })
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct CoursesQuery {
     status: Option<CourseStatus>,
+    #[schemars(with = "Option<page::Limit>")]
     limit: Option<u32>,
     cursor: Option<String>,
 }
 
 /// One's own course, with what it has brought.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct OwnCourse {
     #[serde(flatten)]
     course: CourseView,
@@ -332,7 +354,6 @@ impl From<(Listed, CourseSums)> for OwnCourse {
     }
 }
 
-/// One's own courses, whether on offer or not; newest first.
 async fn courses(
     State(app): State<App>,
     Teacher(teacher): Teacher,

@@ -4,6 +4,7 @@
 //! than `server.body_timeout_ms`, and `storage.upload_url_seconds` for all of it.
 
 use std::{
+    convert::Infallible,
     io,
     sync::{
         Arc,
@@ -12,25 +13,25 @@ use std::{
 };
 
 use axum::{
-    Json, Router,
     body::Body,
     extract::{
         DefaultBodyLimit, FromRequest, Multipart, Request, State,
         multipart::{Field, MultipartError},
     },
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderValue, header},
     middleware,
-    response::{IntoResponse, Response},
-    routing::post,
+    response::Response,
 };
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, TryStreamExt};
+use serde_json::json;
 use tokio::time::{Instant, timeout};
 
 use super::{
-    codes,
+    codes::{self, Code},
     error::Problem,
-    extract::{Path, Teacher},
+    extract::{Json, Path, Teacher},
+    openapi::{self, Input, Operation, Routes, routes},
     videos::{VideoPath, VideoView},
 };
 use crate::{
@@ -45,11 +46,47 @@ use crate::{
 const UNREAD_MAX: usize = 1_024 * 1_024;
 
 /// Routes below the prefix that take a file in. Not within the limits of other requests.
-pub(super) fn routes() -> Router<App> {
-    Router::new()
-        .route("/courses/{course_id}/videos/{video_id}/file", post(file))
-        .layer(DefaultBodyLimit::disable())
-        .layer(middleware::map_response(closing))
+pub(super) fn routes() -> Routes {
+    let routes = routes! { "videos"
+        /// Send the file of a video of one's own course as the part `file` of a form.
+        ///
+        /// What it is called there is of no interest; its type has to be said.
+        POST "/courses/{course_id}/videos/{video_id}/file" => file [STORAGE_UNAVAILABLE];
+    };
+    routes.layer(DefaultBodyLimit::disable()).layer(middleware::map_response(closing))
+}
+
+/// What may go wrong while a file comes in.
+pub(super) const WHILE_COMING: &[Code] = &[
+    codes::BAD_REQUEST,
+    codes::TIMEOUT,
+    codes::BODY_TOO_LARGE,
+    codes::UNSUPPORTED_MEDIA_TYPE,
+    codes::INVALID,
+];
+
+/// A form with a file in it, which is read when it is clear that it is wanted.
+struct FileForm(Request);
+
+impl<S: Sync> FromRequest<S> for FileForm {
+    type Rejection = Infallible;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Infallible> {
+        Ok(Self(request))
+    }
+}
+
+impl Input for FileForm {
+    fn describe(operation: &mut Operation<'_>) {
+        let schema = json!({
+            "type": "object",
+            "required": ["file"],
+            "properties": { "file": { "contentMediaType": "video/*" } },
+            "additionalProperties": false,
+        });
+        operation.takes(openapi::Body { media_type: "multipart/form-data", schema });
+        operation.may_find(WHILE_COMING);
+    }
 }
 
 /// Whoever is refused may still be sending. What comes is not read, so nothing can come after it on the
@@ -97,14 +134,12 @@ pub(super) fn logged(error: Error) -> Problem {
     error.into()
 }
 
-/// Send the file of a video of one's own course as the part `file` of a form. What it is called there
-/// is of no interest.
 async fn file(
     State(app): State<App>,
     Teacher(teacher): Teacher,
     Path(path): Path<VideoPath>,
-    request: Request,
-) -> Result<Response, Problem> {
+    FileForm(request): FileForm,
+) -> Result<Json<VideoView>, Problem> {
     let which = Which::from(path);
     // Before gigabytes come in.
     videos::ensure_own(&app, &teacher.user, which).await.map_err(logged)?;
@@ -127,7 +162,7 @@ async fn file(
     }
     let now = app.clock.now();
     let listed = videos::upload(&app, &teacher.user, which, received, now).await.map_err(logged)?;
-    Ok((StatusCode::OK, Json(VideoView::from(listed))).into_response())
+    Ok(Json(listed.into()))
 }
 
 /// What of a form came in and was not given on: the reader of forms keeps it in memory, be it the head

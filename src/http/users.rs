@@ -1,35 +1,51 @@
 //! `/api/v1/users`: what everybody sees of somebody, and what an admin changes.
 
-use axum::{Router, extract::State, routing::get};
+use axum::extract::State;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::{
     app::App,
     db,
-    domain::user::{Role, User, UserStatus, parse_name},
+    domain::user::{NAME_MAX, Role, User, UserStatus, parse_name},
     error::{Error, Result},
-    http::extract::{Admin, Caller, Json, Path},
+    http::{
+        extract::{Admin, Caller, Json, Path},
+        openapi::{Routes, routes},
+    },
     id::UserId,
     service::identity::{self, AdminUpdate},
     time::Timestamp,
 };
 
-pub fn routes() -> Router<App> {
-    Router::new().route("/users/{user_id}", get(show).put(update))
+pub(super) fn routes() -> Routes {
+    routes! { "users"
+        /// Somebody's public profile.
+        ///
+        /// One's own, and any to an admin, has also what others may not see.
+        GET "/users/{user_id}" => show;
+        /// Change somebody's role, status or name.
+        PUT "/users/{user_id}" => update;
+    }
 }
 
 /// Somebody, as seen by themselves or an admin; what others may not see is left out for them.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "User")]
 pub(super) struct UserView {
     id: UserId,
     name: String,
     role: Role,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
     email: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "UserStatus")]
     status: Option<UserStatus>,
+    /// Whatever clients keep here.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Map<String, Value>")]
     profile: Option<Value>,
     created_at: Timestamp,
 }
@@ -52,7 +68,6 @@ impl UserView {
     }
 }
 
-/// Somebody's public profile.
 async fn show(
     State(app): State<App>,
     caller: Caller,
@@ -65,20 +80,20 @@ async fn show(
     Ok(Json(if sees_all { UserView::of_oneself(user) } else { UserView::public(user) }))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct UpdateRequest {
+struct UserRequest {
+    #[schemars(length(min = 1, max = NAME_MAX))]
     name: Option<String>,
     role: Option<Role>,
     status: Option<UserStatus>,
 }
 
-/// Change somebody's role, status or name.
 async fn update(
     State(app): State<App>,
     Admin(admin): Admin,
     Path(id): Path<UserId>,
-    Json(body): Json<UpdateRequest>,
+    Json(body): Json<UserRequest>,
 ) -> Result<Json<UserView>> {
     let name = body.name.as_deref().map(parse_name).transpose();
     let name = name.map_err(|problem| Error::invalid("name", problem))?;

@@ -1,27 +1,23 @@
 //! `/api/v1/courses/{course_id}/videos`: the parts of a course, and their files.
 
-use axum::{
-    Router,
-    extract::State,
-    http::StatusCode,
-    middleware,
-    routing::{get, post, put},
-};
+use axum::extract::State;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     app::App,
     db,
     domain::{
-        course::parse_duration,
+        course::{TITLE_MAX, VIDEO_MAX_MS, VIDEOS_MAX, parse_duration},
         media::{ContentType, ListedVideo, VideoStatus},
         user::Role,
     },
     error::{Error, Result},
     http::{
+        answer::{Created, NoContent},
         courses::{shown, title},
-        etag,
         extract::{Caller, Json, Path, Teacher},
+        openapi::{Routes, routes},
         page::Page,
     },
     id::{CourseId, VideoId},
@@ -29,21 +25,50 @@ use crate::{
     time::Timestamp,
 };
 
-pub fn routes() -> Router<App> {
-    let seen = Router::new()
-        .route("/courses/{course_id}/videos", get(list).post(add))
-        .route("/courses/{course_id}/videos/order", put(arrange))
-        .route("/courses/{course_id}/videos/{video_id}", get(show).put(update).delete(delete))
-        .layer(middleware::from_fn(etag::if_changed));
-    Router::new()
-        .route("/courses/{course_id}/videos/{video_id}/upload-url", post(upload_url))
-        .route("/courses/{course_id}/videos/{video_id}/confirm", post(confirm))
-        .route("/courses/{course_id}/videos/{video_id}/url", get(url))
-        .merge(seen)
+pub(super) fn routes() -> Routes {
+    let seen = routes! { "videos"
+        /// The videos of a course, in its order.
+        ///
+        /// There are never more than fit one page.
+        GET "/courses/{course_id}/videos" => list;
+        /// Add a video to the end of one's own course.
+        POST "/courses/{course_id}/videos" => add [OUT_OF_RANGE];
+        /// Put the videos of one's own course into another order.
+        PUT "/courses/{course_id}/videos/order" => arrange;
+        /// One video, and how far its upload is.
+        GET "/courses/{course_id}/videos/{video_id}" => show;
+        /// Change a video of one's own course.
+        ///
+        /// What is not sent stays.
+        PUT "/courses/{course_id}/videos/{video_id}" => update;
+        /// Take a video out of one's own course; an admin may do so with any.
+        ///
+        /// What was watched of it stays.
+        DELETE "/courses/{course_id}/videos/{video_id}" => delete [FORBIDDEN];
+    };
+    let links = routes! { "videos"
+        /// Ask where to put the file of a video of one's own course.
+        POST "/courses/{course_id}/videos/{video_id}/upload-url" => upload_url;
+        /// Say that the file is there.
+        ///
+        /// The answer is what was found: `ready`, or `failed` and why.
+        POST "/courses/{course_id}/videos/{video_id}/confirm" => confirm [
+            UPLOAD_MISSING STORAGE_UNAVAILABLE
+        ];
+        /// A link to watch a video by, for a while.
+        ///
+        /// Previews are for everybody, and anything for its teacher and admins; whoever else has to
+        /// have a session open on the course.
+        GET "/courses/{course_id}/videos/{video_id}/url" => url [
+            INSUFFICIENT_FUNDS FORBIDDEN VIDEO_NOT_READY
+        ];
+    };
+    seen.conditional().merge(links)
 }
 
 /// The ids in a path.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(inline)]
 pub(super) struct VideoPath {
     course_id: CourseId,
     video_id: VideoId,
@@ -56,7 +81,8 @@ impl From<VideoPath> for Which {
 }
 
 /// A video, as everybody sees it who may see its course.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Video")]
 pub(super) struct VideoView {
     id: VideoId,
     course_id: CourseId,
@@ -94,7 +120,6 @@ impl From<ListedVideo> for VideoView {
     }
 }
 
-/// The videos of a course, in its order. There are never more than fit one page.
 async fn list(
     State(app): State<App>,
     caller: Option<Caller>,
@@ -110,7 +135,6 @@ fn page(videos: Vec<ListedVideo>) -> Json<Page<VideoView>> {
     Json(Page::new(videos, all, |listed| listed.video.id.to_string()))
 }
 
-/// One video, and how far its upload is.
 async fn show(
     State(app): State<App>,
     caller: Option<Caller>,
@@ -122,42 +146,44 @@ async fn show(
     Ok(Json(listed.ok_or(Error::NotFound("video"))?.into()))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct VideoRequest {
+    #[schemars(length(min = 1, max = TITLE_MAX))]
     title: String,
+    #[schemars(range(min = 1, max = VIDEO_MAX_MS))]
     duration_ms: u64,
     #[serde(default)]
     is_preview: bool,
 }
 
-/// Add a video to the end of one's own course.
 async fn add(
     State(app): State<App>,
     Teacher(teacher): Teacher,
     Path(id): Path<CourseId>,
     Json(body): Json<VideoRequest>,
-) -> Result<(StatusCode, Json<VideoView>)> {
+) -> Result<Created<VideoView>> {
     let new = NewVideo {
         title: title(&body.title)?,
         duration_ms: duration(body.duration_ms)?,
         is_preview: body.is_preview,
     };
     let listed = videos::add(&app, &teacher.user, id, new, app.clock.now()).await?;
-    Ok((StatusCode::CREATED, Json(listed.into())))
+    Ok(Created(listed.into()))
 }
 
 fn duration(duration_ms: u64) -> Result<u64> {
     parse_duration(duration_ms).map_err(|problem| Error::invalid("duration_ms", problem))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct OrderRequest {
+    /// Each of the course once.
+    #[schemars(length(max = VIDEOS_MAX))]
     video_ids: Vec<VideoId>,
 }
 
-/// Put the videos of one's own course into another order.
 async fn arrange(
     State(app): State<App>,
     Teacher(teacher): Teacher,
@@ -167,15 +193,16 @@ async fn arrange(
     Ok(page(videos::arrange(&app, &teacher.user, id, &body.video_ids).await?))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct VideoUpdateRequest {
+    #[schemars(length(min = 1, max = TITLE_MAX))]
     title: Option<String>,
+    #[schemars(range(min = 1, max = VIDEO_MAX_MS))]
     duration_ms: Option<u64>,
     is_preview: Option<bool>,
 }
 
-/// Change a video of one's own course. What is not sent stays.
 async fn update(
     State(app): State<App>,
     Teacher(teacher): Teacher,
@@ -190,28 +217,29 @@ async fn update(
     Ok(Json(videos::update(&app, &teacher.user, path.into(), change).await?.into()))
 }
 
-/// Take a video out of one's own course; an admin may do so with any. What was watched of it stays.
 async fn delete(
     State(app): State<App>,
     caller: Caller,
     Path(path): Path<VideoPath>,
-) -> Result<StatusCode> {
+) -> Result<NoContent> {
     if caller.user.role == Role::Student {
         return Err(Error::Forbidden("this is for teachers"));
     }
     videos::delete(&app, &caller.user, path.into(), app.clock.now()).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(NoContent)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct UploadRequest {
     content_type: ContentType,
+    #[schemars(extend("minimum" = 1))]
     size_bytes: u64,
 }
 
 /// How to send a file: a request with this method, these headers and the file as its body.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "UploadLink")]
 struct UploadView {
     method: &'static str,
     url: String,
@@ -219,7 +247,7 @@ struct UploadView {
     expires_at: Timestamp,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 struct UploadHeaders {
     content_type: ContentType,
@@ -227,13 +255,12 @@ struct UploadHeaders {
     content_length: String,
 }
 
-/// Ask where to put the file of a video of one's own course.
 async fn upload_url(
     State(app): State<App>,
     Teacher(teacher): Teacher,
     Path(path): Path<VideoPath>,
     Json(body): Json<UploadRequest>,
-) -> Result<(StatusCode, Json<UploadView>)> {
+) -> Result<Created<UploadView>> {
     let wanted = Wanted { content_type: body.content_type, size_bytes: body.size_bytes };
     let now = app.clock.now();
     let link = videos::expect(&app, &teacher.user, path.into(), wanted, now).await?;
@@ -246,10 +273,9 @@ async fn upload_url(
         },
         expires_at: link.file.expires_at,
     };
-    Ok((StatusCode::CREATED, Json(view)))
+    Ok(Created(view))
 }
 
-/// Say that the file is there. The answer is what was found: `ready`, or `failed` and why.
 async fn confirm(
     State(app): State<App>,
     Teacher(teacher): Teacher,
@@ -259,7 +285,8 @@ async fn confirm(
     Ok(Json(videos::confirm(&app, &teacher.user, path.into(), now).await?.into()))
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "PlaybackLink")]
 struct PlaybackView {
     url: String,
     expires_at: Timestamp,
@@ -267,7 +294,6 @@ struct PlaybackView {
     size_bytes: u64,
 }
 
-/// A link to watch a video by, for a while.
 async fn url(
     State(app): State<App>,
     caller: Option<Caller>,

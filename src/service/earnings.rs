@@ -1,8 +1,13 @@
 //! What teachers earn, as they look at it. All of it is read from sums that are kept in the
 //! transaction that moves the money; nothing here scans the ledger.
 
+mod watching;
+
+pub use self::watching::{LiveView, live};
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use tracing::info;
 
@@ -49,7 +54,7 @@ pub async fn by_period(
 }
 
 /// A teacher's whole business at one glance.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Dashboard {
     at: Timestamp,
     time_zone: String,
@@ -62,7 +67,7 @@ pub struct Dashboard {
 }
 
 /// What somebody has earned in one currency.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Earnings {
     currency: Currency,
     today: Money,
@@ -78,7 +83,7 @@ pub struct Earnings {
     available: Money,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct CourseEarnings {
     course_id: CourseId,
     title: String,
@@ -91,7 +96,8 @@ pub struct CourseEarnings {
 }
 
 /// What a course has brought in one currency.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "EarningsShare")]
 pub struct Share {
     currency: Currency,
     /// By the students.
@@ -102,7 +108,7 @@ pub struct Share {
     pending: Money,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct VideoEarnings {
     video_id: VideoId,
     title: String,
@@ -112,13 +118,14 @@ pub struct VideoEarnings {
     earned: Vec<VideoShare>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct VideoShare {
     currency: Currency,
     amount: Money,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "DashboardReviews")]
 struct ReviewsView {
     /// Published ones of all courses.
     count: u64,
@@ -127,7 +134,8 @@ struct ReviewsView {
     latest: Vec<ReviewLine>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "DashboardReview")]
 struct ReviewLine {
     id: ReviewId,
     course_id: CourseId,
@@ -333,73 +341,12 @@ pub async fn of_courses(
 }
 
 /// What one course has brought so far.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct CourseSums {
     viewers: u64,
     sessions: u64,
     watched_ms: u64,
     earnings: Vec<Share>,
-}
-
-/// What moves on a dashboard while people watch.
-#[derive(Debug, PartialEq, Serialize)]
-pub struct LiveView {
-    viewers: u64,
-    earnings: Vec<LiveEarnings>,
-    /// Those that are being watched.
-    courses: Vec<LiveCourse>,
-}
-
-#[derive(Debug, PartialEq, Serialize)]
-struct LiveEarnings {
-    currency: Currency,
-    today: Money,
-    /// What the open sessions come to so far.
-    pending: Money,
-    /// It may still change, and for a moment what was settled is in both.
-    pending_is_provisional: bool,
-}
-
-#[derive(Debug, PartialEq, Serialize)]
-struct LiveCourse {
-    course_id: CourseId,
-    currency: Currency,
-    viewers: u64,
-    pending: Money,
-}
-
-/// How it is at this moment.
-pub async fn live(app: &App, teacher: UserId, zone: &Zone, now: Timestamp) -> Result<LiveView> {
-    let audience = app.audience.of(app, teacher);
-    let today = zone.begin_of(zone.day_of(now));
-    let mut tx = app.db.read().await?;
-    let earned = since(&mut tx, teacher, today).await?;
-    let mut currencies: BTreeSet<Currency> = earned.keys().copied().collect();
-    currencies.extend(audience.iter().map(|(_, currency, _)| *currency));
-    currencies.insert(app.config.money.default_currency());
-    let of = |currency: Currency| LiveEarnings {
-        currency,
-        today: earned.get(&currency).copied().unwrap_or_default(),
-        pending: audience
-            .iter()
-            .filter(|(_, of, _)| *of == currency)
-            .map(|(_, _, audience)| audience.pending)
-            .sum(),
-        pending_is_provisional: true,
-    };
-    Ok(LiveView {
-        viewers: audience.iter().map(|(_, _, audience)| audience.viewers).sum(),
-        earnings: currencies.into_iter().map(of).collect(),
-        courses: audience
-            .iter()
-            .map(|(course_id, currency, audience)| LiveCourse {
-                course_id: *course_id,
-                currency: *currency,
-                viewers: audience.viewers,
-                pending: audience.pending,
-            })
-            .collect(),
-    })
 }
 
 /// Makes all sums anew from the ledger and the reviews, while servers run: each in a transaction of

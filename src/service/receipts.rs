@@ -1,5 +1,6 @@
 //! The receipt of an ended session: the same on the socket, over HTTP, and whoever asks.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
@@ -19,7 +20,7 @@ use crate::{
 };
 
 /// What a session cost, and why.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Receipt {
     pub session_id: SessionId,
     pub course_id: CourseId,
@@ -46,21 +47,24 @@ pub struct Receipt {
 }
 
 /// Who got what of the cost.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ReceiptParts")]
 pub struct Parts {
     pub teacher: Money,
     pub platform: Money,
     pub partners: Vec<PartnerPart>,
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ReceiptPartner")]
 pub struct PartnerPart {
     pub name: String,
     pub amount: Money,
 }
 
 /// What was watched of a video.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ReceiptVideo")]
 pub struct VideoLine {
     pub video_id: VideoId,
     pub title: String,

@@ -34,6 +34,8 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::{net::TcpListener, sync::OnceCell, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
+use crate::document;
+
 /// When every test begins.
 const START_MICROS: i64 = 1_795_176_000_000_000;
 
@@ -275,11 +277,11 @@ impl TestApp {
     /// Without signing in.
     pub(crate) async fn post(&self, path: &str, body: Value) -> Reply {
         let request = self.client.post(format!("{}/api/v1{path}", self.url)).json(&body);
-        Reply::of(request.send().await.unwrap()).await
+        Reply::to(&Method::POST, request).await
     }
 
     pub(crate) async fn get(&self, path: &str) -> Reply {
-        Reply::of(self.client.get(format!("{}{path}", self.url)).send().await.unwrap()).await
+        Reply::to(&Method::GET, self.client.get(format!("{}{path}", self.url))).await
     }
 
     /// A course of `teacher` at `price` a minute, with the configured fee and no partners.
@@ -355,14 +357,14 @@ impl Person {
         headers: &[(&str, &str)],
     ) -> Reply {
         let url = format!("{}/api/v1{path}", self.url);
-        let mut request = self.client.request(method, url).bearer_auth(&self.access_token);
+        let mut request = self.client.request(method.clone(), url).bearer_auth(&self.access_token);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         if let Some(body) = body {
             request = request.json(&body);
         }
-        Reply::of(request.send().await.unwrap()).await
+        Reply::to(&method, request).await
     }
 
     /// Connects the wallet and puts `amount` into it.
@@ -388,6 +390,15 @@ impl Person {
 }
 
 impl Reply {
+    /// Sends a request. Fails if the answer is not one that openapi.json has.
+    pub(crate) async fn to(method: &Method, request: reqwest::RequestBuilder) -> Self {
+        let response = request.send().await.unwrap();
+        let path = response.url().path().to_owned();
+        let reply = Self::of(response).await;
+        document::assert_documented(method, &path, &reply);
+        reply
+    }
+
     pub(crate) async fn of(response: reqwest::Response) -> Self {
         let (status, headers) = (response.status(), response.headers().clone());
         let text = response.text().await.unwrap();

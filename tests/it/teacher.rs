@@ -9,6 +9,7 @@ use sqlx::Row as _;
 use tokio::time::timeout;
 
 use crate::{
+    document::assert_documented_event,
     harness::{PASSWORD, Person, Reply, TestApp, money},
     live::player::Player,
 };
@@ -309,7 +310,11 @@ impl Events {
                 let rest = rest.to_owned();
                 self.text = rest;
                 match data.zip(id) {
-                    Some((data, id)) => return Some((serde_json::from_str(&data).unwrap(), id)),
+                    Some((data, id)) => {
+                        let data = serde_json::from_str(&data).unwrap();
+                        assert_documented_event("/api/v1/teacher/live", &data);
+                        return Some((data, id));
+                    }
                     None => continue,
                 }
             }

@@ -76,7 +76,7 @@ impl Studio {
         let request = self.app.client.put(link["url"].as_str().unwrap());
         let request = request.header(CONTENT_TYPE, header("content-type"));
         let request = request.header(CONTENT_LENGTH, header("content-length"));
-        Reply::of(request.body(file).send().await.unwrap()).await
+        Reply::to(&reqwest::Method::PUT, request.body(file)).await
     }
 
     /// Uploads a file and confirms it.

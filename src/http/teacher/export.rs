@@ -1,8 +1,13 @@
 //! The table of a teacher's earnings, for a spreadsheet: written while it is read.
 
-use axum::body::Bytes;
+use axum::{
+    body::{Body, Bytes},
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
 use futures_util::{Stream, stream};
 use serde::Serialize;
+use serde_json::json;
 
 use super::Range;
 use crate::{
@@ -16,6 +21,7 @@ use crate::{
         earnings::{Entry, EntryKind},
     },
     error::{Error, Result},
+    http::openapi::{self, Operation, Output, Promise},
     id::{AccountId, CourseId, SessionId},
     money::{Currency, Money},
     time::Timestamp,
@@ -45,6 +51,36 @@ struct Row {
 /// The names of its columns, in their order.
 const HEAD: &str = "at,day,kind,session_id,course_id,course_title,started_at,watched_ms,currency,\
                     paid,fee,earned,bonus,total\n";
+
+/// A table that browsers keep under a name.
+#[derive(Debug)]
+pub(super) struct Csv {
+    /// Of letters that need no escape.
+    pub(super) name: String,
+    pub(super) rows: Body,
+}
+
+impl IntoResponse for Csv {
+    fn into_response(self) -> Response {
+        let place = format!("attachment; filename=\"{}\"", self.name);
+        let place = HeaderValue::try_from(place).expect("days and currencies are ASCII");
+        let headers = [
+            (header::CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=utf-8")),
+            (header::CONTENT_DISPOSITION, place),
+        ];
+        (headers, self.rows).into_response()
+    }
+}
+
+impl Output for Csv {
+    fn describe(operation: &mut Operation<'_>) {
+        let description = format!("The first line names the columns: `{}`.", HEAD.trim_end());
+        let schema = json!({ "type": "string", "description": description });
+        let body = openapi::Body { media_type: "text/csv", schema };
+        operation.promises("Content-Disposition");
+        operation.answers(StatusCode::OK, Promise::of(StatusCode::OK, body));
+    }
+}
 
 struct Table {
     app: App,

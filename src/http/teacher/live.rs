@@ -7,8 +7,8 @@
 use std::{convert::Infallible, time::Duration};
 
 use axum::{
-    extract::State,
-    http::{HeaderMap, HeaderName, HeaderValue, header},
+    extract::{FromRequestParts, State},
+    http::{HeaderName, HeaderValue, StatusCode, header, request::Parts},
     response::{
         IntoResponse, Response,
         sse::{Event, KeepAlive, Sse},
@@ -16,6 +16,7 @@ use axum::{
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use futures_util::{Stream, stream};
+use serde_json::json;
 use sha2::{Digest, Sha256};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
@@ -24,10 +25,13 @@ use crate::{
     app::App,
     domain::{calendar::Zone, user::Role},
     error::{OrLog, Result},
-    http::extract::{Query, Teacher},
+    http::{
+        extract::{Query, Teacher},
+        openapi::{Body, Input, Operation, Output, Promise},
+    },
     service::{
         audience::CountedView,
-        earnings,
+        earnings::{self, LiveView},
         identity::{self, Caller},
     },
 };
@@ -46,6 +50,47 @@ const ID_BYTES: usize = 12;
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
+/// The id of the last event that a client has got, if it comes back.
+#[derive(Debug)]
+pub(super) struct LastEventId(Option<String>);
+
+impl<S: Sync> FromRequestParts<S> for LastEventId {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let id = parts.headers.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok());
+        Ok(Self(id.map(str::to_owned)))
+    }
+}
+
+impl Input for LastEventId {
+    fn describe(operation: &mut Operation<'_>) {
+        operation.asks_for("Last-Event-ID");
+    }
+}
+
+/// An answer that goes on.
+#[derive(Debug)]
+pub(super) struct Events(Response);
+
+impl IntoResponse for Events {
+    fn into_response(self) -> Response {
+        self.0
+    }
+}
+
+impl Output for Events {
+    fn describe(operation: &mut Operation<'_>) {
+        let schema = json!({
+            "type": "string",
+            "description": format!("Events of the name `{EVENT}`; `x-data` is the schema of the JSON in `data`."),
+            "x-data": operation.written::<LiveView>(),
+        });
+        let body = Body { media_type: "text/event-stream", schema };
+        operation.answers(StatusCode::OK, Promise::of(StatusCode::OK, body));
+    }
+}
+
 /// What is needed to go on.
 struct View {
     app: App,
@@ -57,18 +102,16 @@ struct View {
     _counted: CountedView,
 }
 
-/// Viewers and earnings, at each tick at which they are not what they were.
 pub(super) async fn watch(
     State(app): State<App>,
     Teacher(teacher): Teacher,
     Query(query): Query<DashboardQuery>,
-    headers: HeaderMap,
-) -> Result<Response> {
+    LastEventId(shown): LastEventId,
+) -> Result<Events> {
     let zone = super::zone(query.time_zone.as_deref())?;
     let counted = app.audience.count_view(teacher.user.id)?;
     let mut timer = interval(app.clock.cadence(app.config.metering.tick()));
     timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let shown = headers.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok()).map(str::to_owned);
     let view = View { app, teacher, zone, timer, shown, _counted: counted };
     let events = Sse::new(events(view)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
     let mut response = events.into_response();
@@ -76,7 +119,7 @@ pub(super) async fn watch(
     let unbuffered = HeaderName::from_static("x-accel-buffering");
     response.headers_mut().insert(unbuffered, HeaderValue::from_static("no"));
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok(response)
+    Ok(Events(response))
 }
 
 fn events(view: View) -> impl Stream<Item = Result<Event, Infallible>> {

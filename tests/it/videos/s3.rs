@@ -207,7 +207,7 @@ async fn send(studio: &Studio, file: Vec<u8>) -> Reply {
     let url = format!("{}/api/v1{}/file", studio.app.url, studio.path);
     let form = Form::new().part("file", Part::bytes(file).mime_str(MP4).unwrap());
     let request = studio.app.client.post(url).bearer_auth(&studio.teacher.access_token);
-    Reply::of(request.multipart(form).send().await.unwrap()).await
+    Reply::to(&reqwest::Method::POST, request.multipart(form)).await
 }
 
 #[tokio::test]

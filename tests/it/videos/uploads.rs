@@ -66,7 +66,7 @@ async fn an_altered_or_expired_link_is_none() {
     let url = link["url"].as_str().unwrap();
     let put = async |url: &str, content_type: &str| {
         let request = studio.app.client.put(url).header(CONTENT_TYPE, content_type);
-        Reply::of(request.body(file.clone()).send().await.unwrap()).await
+        Reply::to(&reqwest::Method::PUT, request.body(file.clone())).await
     };
     let (base, id) = url.split_once('?').unwrap().0.rsplit_once('/').unwrap();
     let another = murph::id::FileId::new(studio.app.now()).to_string();
@@ -113,20 +113,20 @@ async fn only_the_file_a_link_is_for_is_taken() {
     let client = &studio.app.client;
     for content_type in ["video/webm", "text/html", "video/mp4;x=y", ""] {
         let request = client.put(url).header(CONTENT_TYPE, content_type).body(file.clone());
-        Reply::of(request.send().await.unwrap()).await.refused(415, "unsupported_media_type");
+        Reply::to(&reqwest::Method::PUT, request).await.refused(415, "unsupported_media_type");
     }
     let request = client.put(url).body(file.clone());
-    Reply::of(request.send().await.unwrap()).await.refused(415, "unsupported_media_type");
+    Reply::to(&reqwest::Method::PUT, request).await.refused(415, "unsupported_media_type");
     for wrong in [&file[..999], &[&file[..], b"!"].concat(), b""] {
         let request = client.put(url).header(CONTENT_TYPE, MP4).body(wrong.to_vec());
         let request = request.header(CONTENT_LENGTH, wrong.len());
-        assert_refused_for(&Reply::of(request.send().await.unwrap()).await, "content-length");
+        assert_refused_for(&Reply::to(&reqwest::Method::PUT, request).await, "content-length");
         // Without saying beforehand how long it is.
         let pieces = stream::iter(wrong.chunks(300).map(|piece| Ok::<_, String>(piece.to_vec())));
         let pieces: Vec<_> = futures_util::StreamExt::collect(pieces).await;
         let request = client.put(url).header(CONTENT_TYPE, MP4);
         let request = request.body(Body::wrap_stream(stream::iter(pieces)));
-        let reply = Reply::of(request.send().await.unwrap()).await;
+        let reply = Reply::to(&reqwest::Method::PUT, request).await;
         match wrong.len() {
             1_001 => reply.refused(413, "body_too_large"),
             _ => assert_refused_for(&reply, "content-length"),
@@ -195,7 +195,7 @@ async fn an_upload_that_stalls_or_breaks_off_leaves_nothing() {
 async fn send(studio: &Studio, person: &Person, form: Form) -> Reply {
     let url = format!("{}/api/v1{}/file", studio.app.url, studio.path);
     let request = studio.app.client.post(url).bearer_auth(&person.access_token).multipart(form);
-    Reply::of(request.send().await.unwrap()).await
+    Reply::to(&reqwest::Method::POST, request).await
 }
 
 fn part(file: &[u8], content_type: &str) -> Part {
@@ -263,20 +263,20 @@ async fn a_form_that_does_not_fit_changes_nothing() {
     ] {
         let request = studio.app.client.post(&url).bearer_auth(&studio.teacher.access_token);
         let request = request.header(CONTENT_TYPE, "multipart/form-data; boundary=x").body(body);
-        Reply::of(request.send().await.unwrap()).await.refused(400, "bad_request");
+        Reply::to(&reqwest::Method::POST, request).await.refused(400, "bad_request");
     }
     // Nothing that is kept in memory may be long.
     for head in ["", "--x\r\n", "--x\r\ncontent-disposition: "] {
         let body = format!("{head}{}", "x".repeat(20_000_000));
         let request = studio.app.client.post(&url).bearer_auth(&studio.teacher.access_token);
         let request = request.header(CONTENT_TYPE, "multipart/form-data; boundary=x").body(body);
-        let refused = Reply::of(request.send().await.unwrap()).await;
+        let refused = Reply::to(&reqwest::Method::POST, request).await;
         refused.refused(400, "bad_request");
         assert!(refused.text.contains("too much around the file"), "{refused:?}");
     }
     let request = studio.app.client.post(&url).bearer_auth(&studio.teacher.access_token);
     let request = request.header(CONTENT_TYPE, "multipart/form-data; boundary=x").body("--x--\r\n");
-    assert_refused_for(&Reply::of(request.send().await.unwrap()).await, "file");
+    assert_refused_for(&Reply::to(&reqwest::Method::POST, request).await, "file");
     assert_eq!((studio.stored(), &studio.video().await["status"]), ((0, 0), &json!("empty")));
     send(&studio, &studio.teacher, good_form()).await.is(200);
     studio.app.close().await;
