@@ -21,7 +21,7 @@ use crate::{
     http::{
         answer::{Created, NoContent},
         catalogue,
-        extract::{Caller, Json, Path, Teacher},
+        extract::{Caller, Json, Object, Path, Teacher},
         openapi::{Routes, routes},
     },
     id::{CategoryId, CourseId, UserId, VideoId},
@@ -130,7 +130,7 @@ struct CourseRequest {
     /// Who shares in what students pay, beside the platform; what is left is the teacher's.
     #[serde(default)]
     #[schemars(length(max = PARTNERS_MAX))]
-    partners: Vec<PartnerRequest>,
+    partners: Vec<Object<PartnerRequest>>,
 }
 
 async fn create(
@@ -165,7 +165,7 @@ struct CourseUpdateRequest {
     price_per_minute: Option<Price>,
     currency: Option<Currency>,
     #[schemars(length(max = PARTNERS_MAX))]
-    partners: Option<Vec<PartnerRequest>>,
+    partners: Option<Vec<Object<PartnerRequest>>>,
 }
 
 async fn update(
@@ -223,8 +223,8 @@ fn status(status: Option<CourseStatus>) -> Result<Option<CourseStatus>> {
     }
 }
 
-fn partners(app: &App, named: Vec<PartnerRequest>) -> Result<Vec<Partner>> {
-    let partner = |PartnerRequest { name, basis_points }| Partner { name, basis_points };
+fn partners(app: &App, named: Vec<Object<PartnerRequest>>) -> Result<Vec<Partner>> {
+    let partner = |Object(PartnerRequest { name, basis_points })| Partner { name, basis_points };
     let named = named.into_iter().map(partner).collect();
     parse_partners(named, app.config.fees.platform_basis_points)
         .map_err(|problem| Error::invalid("partners", problem))

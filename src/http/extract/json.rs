@@ -13,7 +13,7 @@ use serde::{
 };
 use serde_json::error::Category;
 
-use super::complaint;
+use super::{Object, complaint};
 use crate::{
     app::App,
     config,
@@ -83,12 +83,12 @@ fn malformed(detail: impl Into<String>) -> Problem {
     Problem::new(codes::MALFORMED_JSON, detail)
 }
 
-/// Reads one JSON value and nothing else. What is not JSON is a 400; what is, but does not fit
+/// Reads one JSON object and nothing else. What is not JSON is a 400; what is, but does not fit
 /// `T`, a 422 that names the field.
 fn parse<T: DeserializeOwned>(text: &str) -> Result<T, Problem> {
     refuse_nul(text)?;
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let value = serde_path_to_error::deserialize(&mut deserializer)
+    let Object(value) = serde_path_to_error::deserialize(&mut deserializer)
         .map_err(|error| explain(text, &error))?;
     deserializer.end().map_err(|error| malformed(error.to_string()))?;
     Ok(value)
@@ -188,7 +188,7 @@ mod tests {
         title: String,
         price: Option<Amount>,
         #[serde(default)]
-        parts: Vec<Part>,
+        parts: Vec<Object<Part>>,
     }
 
     #[derive(Debug, Deserialize)]
@@ -208,7 +208,7 @@ mod tests {
         let lesson = parse::<Lesson>(text).unwrap();
         assert_eq!(lesson.title, "ü\\u0000");
         assert_eq!(lesson.price.unwrap().money().to_string(), "1.50");
-        assert_eq!(lesson.parts[0].minutes, 1);
+        assert_eq!(lesson.parts[0].0.minutes, 1);
     }
 
     #[test]
@@ -226,6 +226,9 @@ mod tests {
             (r#"{"title":"a","parts":["\u0000"]}"#, Some("parts[0]")),
             (r#"{"title":"a","\u0000":1}"#, Some("\0")),
             ("[]", None),
+            // Not its first field.
+            (r#"["a"]"#, None),
+            (r#"{"title":"a","parts":[[1]]}"#, Some("parts[0]")),
             ("null", None),
         ] {
             assert_eq!(refusal(text), ("invalid", param.map(str::to_owned)), "{text}");

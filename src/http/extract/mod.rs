@@ -9,11 +9,13 @@ mod caller;
 mod client;
 mod complaint;
 mod json;
+mod object;
 mod params;
 
 pub use self::{
     caller::{Admin, Caller, Student, Teacher, bearer_token},
     client::{ClientAddr, IdempotencyKey},
     json::Json,
+    object::Object,
     params::{Path, Query},
 };

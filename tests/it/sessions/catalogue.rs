@@ -90,6 +90,10 @@ async fn what_does_not_fit_a_course_is_refused_by_name() {
     }
     let over = json!({"title": "a", "price_per_minute": 1, "partners": [partner("a", 10_001)]});
     assert_refused_for(&teacher.post(COURSES, over).await, "partners[0].basis_points");
+    // A list is no object, even if it has the values of one in their order.
+    let list = json!({"title": "a", "price_per_minute": 1, "partners": [["a", 10]]});
+    assert_refused_for(&teacher.post(COURSES, list).await, "partners[0]");
+    teacher.put("/auth/me", json!(["Eve", {}])).await.refused(422, "invalid");
     app.close().await;
 }
 
