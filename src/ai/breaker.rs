@@ -9,7 +9,8 @@
 //! ```
 //!
 //! Pure: it is given the time. A trial prolongs the rest, so that nobody else comes along
-//! meanwhile; if nobody ever says how the trial ended, the next one is after that.
+//! meanwhile; if nobody ever says how the trial ended, the next one is after that. If it ended
+//! without saying anything about the provider, the next one may come at once.
 
 use std::time::Duration;
 
@@ -20,6 +21,8 @@ pub(super) struct Breaker {
     /// In a row.
     failures: u32,
     rests_until: Option<Moment>,
+    /// How far the last trial prolonged the rest.
+    trial_until: Option<Moment>,
 }
 
 impl Breaker {
@@ -30,6 +33,7 @@ impl Breaker {
             Some(until) if now < until => false,
             Some(_) => {
                 self.rests_until = Some(now + rest);
+                self.trial_until = self.rests_until;
                 true
             }
         }
@@ -44,6 +48,14 @@ impl Breaker {
         self.failures = self.failures.saturating_add(1);
         if self.failures >= failures_max || self.rests_until.is_some() {
             self.rest(now + rest);
+        }
+    }
+
+    /// It is neither better nor worse than it was: whoever comes next is the trial.
+    pub(super) fn told_nothing(&mut self, now: Moment) {
+        // A rest that somebody asked for meanwhile is kept.
+        if self.rests_until.is_some() && self.rests_until == self.trial_until {
+            self.rests_until = Some(now);
         }
     }
 
@@ -100,6 +112,21 @@ mod tests {
         breaker.failed(at(10), 1, REST);
         breaker.rest(at(20));
         assert!(!breaker.admit(at(4_999), REST) && breaker.admit(at(5_000), REST));
+    }
+
+    #[test]
+    fn a_trial_that_tells_nothing_is_followed_by_another_one() {
+        let mut breaker = Breaker::default();
+        breaker.told_nothing(at(0));
+        assert!(breaker.admit(at(0), REST) && breaker.admit(at(0), REST), "it does not rest");
+        breaker.rest(at(50));
+        breaker.told_nothing(at(10));
+        assert!(!breaker.admit(at(49), REST) && breaker.admit(at(50), REST));
+        breaker.told_nothing(at(60));
+        assert!(breaker.admit(at(60), REST) && !breaker.admit(at(60), REST), "one at a time");
+        breaker.rest(at(5_000));
+        breaker.told_nothing(at(70));
+        assert!(!breaker.admit(at(4_999), REST));
     }
 
     proptest! {

@@ -138,9 +138,10 @@ impl Ai {
                 self.count(model, "resting");
                 continue;
             }
-            let limit = self.limits.timeout().min(left);
-            let asked = timeout(limit, model.ask(prompt, self.limits.answer_tokens_max)).await;
-            match asked.unwrap_or(Err(Trouble::TimedOut)) {
+            let whole = self.limits.timeout();
+            let too_late = if left < whole { Trouble::CutShort } else { Trouble::TimedOut };
+            let asking = model.ask(prompt, self.limits.answer_tokens_max);
+            match timeout(whole.min(left), asking).await.unwrap_or(Err(too_late)) {
                 Ok(said) => return Some(self.answered(model, said)),
                 Err(trouble) => self.failed(model, &trouble),
             }
@@ -166,7 +167,7 @@ impl Ai {
         }
         let mut breaker = model.breaker();
         match trouble {
-            Trouble::Declined => {}
+            _ if trouble.is_of_the_question() => breaker.told_nothing(now),
             Trouble::Setup(_) => breaker.rest(now + SETUP_REST),
             Trouble::Busy { retry_after: Some(wait), .. } => {
                 breaker.rest(now + (*wait).min(RETRY_AFTER_MAX));

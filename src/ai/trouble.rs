@@ -1,4 +1,7 @@
 //! What can go wrong with a provider, and what that says about it.
+//!
+//! Some of it is brought about by what a student wrote, and says nothing about the provider: whoever
+//! could make it count could turn the models off for everybody.
 
 use std::{fmt, time::Duration};
 
@@ -13,16 +16,20 @@ const CAPACITY_EXCEEDED: u16 = 498;
 /// Why there is no answer. Holds nothing that a provider wrote: it may repeat our key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Trouble {
+    /// It had all the time that one model has.
     TimedOut,
+    /// So did others before it, and there was less left for it.
+    CutShort,
     Unreachable,
     /// It has too much to do, or breaks. It may say for how long.
     Busy {
         status: StatusCode,
         retry_after: Option<Duration>,
     },
-    /// It does not take what we sent.
+    /// It does not take what we sent, or does not want to answer it: an answer that is not JSON, as
+    /// a student may have asked for, a text that is too long for it, words that it does not like.
     Refused(StatusCode),
-    /// It does not know our key, the model or the path: somebody has to mend that.
+    /// It does not know our key, the model or the path, or is not paid: somebody has to mend that.
     Setup(StatusCode),
     /// What it sent is not an answer, or far too much.
     Unreadable,
@@ -35,6 +42,7 @@ impl Trouble {
     pub(super) fn name(&self) -> &'static str {
         match self {
             Self::TimedOut => "timed_out",
+            Self::CutShort => "cut_short",
             Self::Unreachable => "unreachable",
             Self::Busy { .. } => "busy",
             Self::Refused(_) => "refused",
@@ -46,7 +54,12 @@ impl Trouble {
 
     /// Whether it is ours to mend.
     pub(super) fn is_setup(&self) -> bool {
-        matches!(self, Self::Setup(_) | Self::Refused(_))
+        matches!(self, Self::Setup(_))
+    }
+
+    /// Whether the next one may fare better: it came of this question, not of the provider.
+    pub(super) fn is_of_the_question(&self) -> bool {
+        matches!(self, Self::CutShort | Self::Refused(_) | Self::Declined)
     }
 }
 
@@ -55,6 +68,7 @@ impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TimedOut => f.write_str("did not answer in time"),
+            Self::CutShort => f.write_str("did not answer in the time that was left"),
             Self::Unreachable => f.write_str("cannot be reached"),
             Self::Busy { status, .. } | Self::Refused(status) | Self::Setup(status) => {
                 write!(f, "answered {}", status.as_u16())
@@ -72,7 +86,7 @@ pub(super) fn of_head(status: StatusCode, headers: &HeaderMap) -> Option<Trouble
         408 | 425 | 429 | CAPACITY_EXCEEDED | 500..=599 => {
             Trouble::Busy { status, retry_after: retry_after(headers) }
         }
-        400 | 413 | 422 => Trouble::Refused(status),
+        400 | 403 | 413 | 422 => Trouble::Refused(status),
         _ => Trouble::Setup(status),
     })
 }
@@ -108,11 +122,12 @@ mod tests {
             (503, Some("busy")),
             (529, Some("busy")),
             (400, Some("refused")),
+            (403, Some("refused")),
             (413, Some("refused")),
+            (422, Some("refused")),
             (302, Some("misconfigured")),
             (401, Some("misconfigured")),
             (402, Some("misconfigured")),
-            (403, Some("misconfigured")),
             (404, Some("misconfigured")),
         ] {
             assert_eq!(of(status, None), name, "{status}");

@@ -225,7 +225,9 @@ fn troubles() -> Vec<(&'static str, Act)> {
         ("busy", Act::status(529)),
         ("busy", Act::Answer(429, "retry-after: 7", "{}".into())),
         ("refused", Act::status(400)),
+        ("refused", Act::status(403)),
         ("misconfigured", Act::status(401)),
+        ("misconfigured", Act::status(402)),
         ("misconfigured", Act::status(404)),
         ("misconfigured", Act::Answer(307, "location: http://127.0.0.1:1/", "{}".into())),
     ]
@@ -327,15 +329,49 @@ async fn who_asks_for_time_is_given_it() {
     }
 }
 
+/// Groq refuses by 400 what is not JSON, which a student may ask for; others by 403 what they do
+/// not like to read.
+#[tokio::test]
+async fn what_one_student_writes_does_not_turn_a_model_off() {
+    let provider = Provider::start(|heard| {
+        let word = heard.input()["message"].as_str().unwrap().to_owned();
+        match word.parse::<u16>() {
+            Ok(status) => Act::status(status),
+            Err(_) => Act::pick("Here.", [(heard.course("Guitar for beginners").as_str(), "")]),
+        }
+    })
+    .await;
+    let school = asking(&[&provider], |config| config.ai.failures_max = 1).await;
+    for status in ["400", "403", "413", "422"] {
+        for _ in 0..2 {
+            assert_eq!(school.ask(status).await.is(200).body["provider"], "built_in", "{status}");
+        }
+        let other = school.app.student().await;
+        let answer = other.post(CHAT, json!({"message": "guitar"})).await.is(200).body;
+        assert_eq!(answer["provider"], "openai", "{status}: {answer}");
+    }
+    // It rests, and its trial is one of these messages: the next one is a trial, too.
+    school.ask("503").await.is(200);
+    school.later(school.app.app.config.ai.rest_ms);
+    school.ask("400").await.is(200);
+    assert_eq!(school.ask("guitar").await.is(200).body["provider"], "openai");
+    school.app.close().await;
+}
+
 #[tokio::test]
 async fn all_models_together_have_the_time_of_a_request() {
     let (first, second) =
         (Provider::start(|_| Act::Hang).await, Provider::start(|_| Act::Hang).await);
     let school =
-        asking(&[&first, &second], |config| config.server.request_timeout_ms = 2_000).await;
-    let answer = school.ask("guitar").await.is(200).body;
-    assert_eq!(answer["provider"], "built_in");
-    assert_eq!(first.heard().len(), 1);
+        asking(&[&first, &second], |config| {
+            (config.server.request_timeout_ms, config.ai.failures_max) = (2_000, 1);
+        })
+        .await;
+    for times in [1, 2] {
+        let answer = school.ask("guitar").await.is(200).body;
+        assert_eq!(answer["provider"], "built_in");
+        assert_eq!(first.heard().len(), times, "it did not have its time: that does not count");
+    }
     assert_eq!(second.heard().len(), 0, "there was no time left");
     school.app.close().await;
 }
