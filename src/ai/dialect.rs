@@ -32,6 +32,8 @@ pub(super) struct Call {
 pub(super) struct Said {
     pub(super) text: String,
     pub(super) tokens: Tokens,
+    /// Whether that is no answer, as it does not want to give one.
+    is_declined: bool,
 }
 
 /// What to send to `provider`.
@@ -91,12 +93,14 @@ pub(super) fn read(provider: Provider, body: &[u8]) -> Result<Said, Trouble> {
         Provider::Gemini => parse::<Content>(body)?.said(),
         Provider::BuiltIn => unreachable!("the built-in provider is not a model"),
     }?;
-    let Said { text, tokens: Tokens { input, output } } = said;
-    if text.trim().is_empty() {
-        return Err(Trouble::Unreadable);
+    let tokens = said.tokens.bounded(TOKENS_MAX);
+    if said.is_declined {
+        Err(Trouble::Declined(tokens))
+    } else if said.text.trim().is_empty() {
+        Err(Trouble::Silent(tokens))
+    } else {
+        Ok(Said { tokens, ..said })
     }
-    let tokens = Tokens { input: input.min(TOKENS_MAX), output: output.min(TOKENS_MAX) };
-    Ok(Said { text, tokens })
 }
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Trouble> {
@@ -134,13 +138,11 @@ impl Completion {
     fn said(self) -> Result<Said, Trouble> {
         let choice = self.choices.into_iter().next().ok_or(Trouble::Unreadable)?;
         let is_filtered = choice.finish_reason.as_deref() == Some("content_filter");
-        if is_filtered || choice.message.refusal.is_some() {
-            return Err(Trouble::Declined);
-        }
+        let is_declined = is_filtered || choice.message.refusal.is_some();
         let usage = self.usage.unwrap_or_default();
         let CompletionUsage { prompt_tokens: input, completion_tokens: output } = usage;
         let text = choice.message.content.unwrap_or_default();
-        Ok(Said { text, tokens: Tokens { input, output } })
+        Ok(Said { text, tokens: Tokens { input, output }, is_declined })
     }
 }
 
@@ -169,13 +171,11 @@ struct MessageUsage {
 
 impl Message {
     fn said(self) -> Result<Said, Trouble> {
-        if self.stop_reason.as_deref() == Some("refusal") {
-            return Err(Trouble::Declined);
-        }
+        let is_declined = self.stop_reason.as_deref() == Some("refusal");
         let usage = self.usage.unwrap_or_default();
         let MessageUsage { input_tokens: input, output_tokens: output } = usage;
         let text = self.content.into_iter().map(|block| block.text).collect();
-        Ok(Said { text, tokens: Tokens { input, output } })
+        Ok(Said { text, tokens: Tokens { input, output }, is_declined })
     }
 }
 
@@ -190,7 +190,7 @@ struct Content {
     usage_metadata: Option<ContentUsage>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Candidate {
     #[serde(default)]
@@ -234,18 +234,20 @@ struct ContentUsage {
 impl Content {
     fn said(self) -> Result<Said, Trouble> {
         let is_blocked = self.prompt_feedback.is_some_and(|told| told.block_reason.is_some());
-        let Some(candidate) = self.candidates.into_iter().next() else {
-            return Err(if is_blocked { Trouble::Declined } else { Trouble::Unreadable });
+        let candidate = match self.candidates.into_iter().next() {
+            None if is_blocked => Candidate::default(),
+            candidate => candidate.ok_or(Trouble::Unreadable)?,
         };
-        match candidate.finish_reason.as_deref() {
-            None | Some("STOP" | "MAX_TOKENS" | "OTHER" | "FINISH_REASON_UNSPECIFIED") => {}
-            Some(_) => return Err(Trouble::Declined),
-        }
+        let is_declined = is_blocked
+            || !matches!(
+                candidate.finish_reason.as_deref(),
+                None | Some("STOP" | "MAX_TOKENS" | "OTHER" | "FINISH_REASON_UNSPECIFIED")
+            );
         let parts = candidate.content.parts.into_iter().filter(|part| !part.thought);
         let usage = self.usage_metadata.unwrap_or_default();
         let output = usage.candidates.saturating_add(usage.thoughts);
         let tokens = Tokens { input: usage.prompt, output };
-        Ok(Said { text: parts.map(|part| part.text).collect(), tokens })
+        Ok(Said { text: parts.map(|part| part.text).collect(), tokens, is_declined })
     }
 }
 
@@ -258,7 +260,7 @@ mod tests {
     }
 
     fn said(text: &str, input: u64, output: u64) -> Said {
-        Said { text: text.into(), tokens: Tokens { input, output } }
+        Said { text: text.into(), tokens: Tokens { input, output }, is_declined: false }
     }
 
     fn read_json(provider: Provider, body: &Value) -> Result<Said, Trouble> {
@@ -312,12 +314,43 @@ mod tests {
         let silent = json!({"choices": [{"message": {"content": "x"}}], "usage": null});
         assert_eq!(read_json(Provider::OpenAi, &silent), Ok(said("x", 0, 0)));
         let empty = with(json!({"message": {"content": null}, "finish_reason": "tool_calls"}));
-        assert_eq!(empty, Err(Trouble::Unreadable));
+        assert_eq!(empty, Err(Trouble::Silent(Tokens::default())));
         let refused = with(json!({"message": {"content": null, "refusal": "no"}}));
-        assert_eq!(refused, Err(Trouble::Declined));
+        assert_eq!(refused, Err(Trouble::Declined(Tokens::default())));
         let filtered =
             with(json!({"message": {"content": "x"}, "finish_reason": "content_filter"}));
-        assert_eq!(filtered, Err(Trouble::Declined));
+        assert_eq!(filtered, Err(Trouble::Declined(Tokens::default())));
+    }
+
+    /// They are on the bill.
+    #[test]
+    fn tokens_of_what_is_no_answer_are_known() {
+        let tokens = Tokens { input: 9, output: 12 };
+        let usage = json!({"prompt_tokens": 9, "completion_tokens": 12});
+        let openai = |message: Value| {
+            let body = json!({"choices": [{"message": message}], "usage": usage});
+            read_json(Provider::OpenAi, &body)
+        };
+        assert_eq!(openai(json!({"content": " "})), Err(Trouble::Silent(tokens)));
+        assert_eq!(openai(json!({"refusal": "no"})), Err(Trouble::Declined(tokens)));
+        let usage = json!({"input_tokens": 9, "output_tokens": 12});
+        for (reason, trouble) in [
+            ("max_tokens", Trouble::Silent(tokens)),
+            ("refusal", Trouble::Declined(tokens)),
+        ] {
+            let body = json!({"content": [], "stop_reason": reason, "usage": usage});
+            assert_eq!(read_json(Provider::Anthropic, &body), Err(trouble));
+        }
+        let usage = json!({"promptTokenCount": 9, "thoughtsTokenCount": 12});
+        for (candidates, feedback, trouble) in [
+            (json!([{"finishReason": "MAX_TOKENS"}]), json!(null), Trouble::Silent(tokens)),
+            (json!([{"finishReason": "SAFETY"}]), json!(null), Trouble::Declined(tokens)),
+            (json!([]), json!({"blockReason": "OTHER"}), Trouble::Declined(tokens)),
+        ] {
+            let body = json!({"candidates": candidates, "promptFeedback": feedback,
+                "usageMetadata": usage});
+            assert_eq!(read_json(Provider::Gemini, &body), Err(trouble));
+        }
     }
 
     #[test]
@@ -330,9 +363,15 @@ mod tests {
             "usage": {"input_tokens": 9, "output_tokens": 12}});
         assert_eq!(read_json(Provider::Anthropic, &body), Ok(said("hello", 9, 12)));
         let refused = json!({"content": [], "stop_reason": "refusal"});
-        assert_eq!(read_json(Provider::Anthropic, &refused), Err(Trouble::Declined));
+        assert_eq!(
+            read_json(Provider::Anthropic, &refused),
+            Err(Trouble::Declined(Tokens::default()))
+        );
         let empty = json!({"content": [], "stop_reason": "end_turn"});
-        assert_eq!(read_json(Provider::Anthropic, &empty), Err(Trouble::Unreadable));
+        assert_eq!(
+            read_json(Provider::Anthropic, &empty),
+            Err(Trouble::Silent(Tokens::default()))
+        );
     }
 
     #[test]
@@ -350,7 +389,7 @@ mod tests {
         ] {
             assert_eq!(
                 read_json(Provider::Gemini, &declined),
-                Err(Trouble::Declined),
+                Err(Trouble::Declined(Tokens::default())),
                 "{declined}"
             );
         }

@@ -61,13 +61,20 @@ pub struct Prompt {
     pub input: String,
 }
 
+/// What came of asking.
+#[derive(Clone, Debug, Default)]
+pub struct Asked {
+    pub answer: Option<Answer>,
+    /// What it took, also of those whose answer could not be used.
+    pub tokens: Tokens,
+    pub cost: Money,
+}
+
 /// What a model said.
 #[derive(Clone, Debug)]
 pub struct Answer {
     pub provider: Provider,
     pub text: String,
-    pub tokens: Tokens,
-    pub cost: Money,
 }
 
 /// The providers that can be asked.
@@ -123,11 +130,12 @@ impl Ai {
     }
 
     /// Asks one after the other until one answers, or time is up.
-    pub async fn ask(&self, prompt: &Prompt) -> Option<Answer> {
+    pub async fn ask(&self, prompt: &Prompt) -> Asked {
+        let mut asked = Asked::default();
         let until = Instant::now() + self.budget;
         let Ok(_permit) = self.asks.try_acquire() else {
             self.models.iter().for_each(|model| self.count(model, "busy"));
-            return None;
+            return asked;
         };
         for model in &self.models {
             let left = until.saturating_duration_since(Instant::now());
@@ -142,19 +150,28 @@ impl Ai {
             let too_late = if left < whole { Trouble::CutShort } else { Trouble::TimedOut };
             let asking = model.ask(prompt, self.limits.answer_tokens_max);
             match timeout(whole.min(left), asking).await.unwrap_or(Err(too_late)) {
-                Ok(said) => return Some(self.answered(model, said)),
-                Err(trouble) => self.failed(model, &trouble),
+                Ok(Said { text, tokens, .. }) => {
+                    model.breaker().succeeded();
+                    self.count(model, "answered");
+                    self.took(model, tokens, &mut asked);
+                    asked.answer = Some(Answer { provider: model.provider, text });
+                    return asked;
+                }
+                Err(trouble) => {
+                    self.failed(model, &trouble);
+                    self.took(model, trouble.tokens(), &mut asked);
+                }
             }
         }
-        None
+        asked
     }
 
-    fn answered(&self, model: &Model, Said { text, tokens }: Said) -> Answer {
-        model.breaker().succeeded();
-        let (provider, cost) = (model.provider, tokens.cost(model.prices));
-        self.count(model, "answered");
-        self.metrics.discovery().record_usage(provider.as_str(), tokens, cost);
-        Answer { provider, text, tokens, cost }
+    /// Writes down what a model took.
+    fn took(&self, model: &Model, tokens: Tokens, asked: &mut Asked) {
+        let cost = tokens.cost(model.prices);
+        self.metrics.discovery().record_usage(model.provider.as_str(), tokens, cost);
+        asked.tokens = asked.tokens.and(tokens);
+        asked.cost += cost;
     }
 
     fn failed(&self, model: &Model, trouble: &Trouble) {

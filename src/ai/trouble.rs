@@ -10,6 +10,8 @@ use reqwest::{
     header::{HeaderMap, RETRY_AFTER},
 };
 
+use crate::domain::discovery::Tokens;
+
 /// Groq's word for "all capacity is used".
 const CAPACITY_EXCEEDED: u16 = 498;
 
@@ -33,8 +35,10 @@ pub(super) enum Trouble {
     Setup(StatusCode),
     /// What it sent is not an answer, or far too much.
     Unreadable,
-    /// It does not want to talk about that. No fault of anybody's.
-    Declined,
+    /// It said nothing, as when all its tokens went into thinking; it took some all the same.
+    Silent(Tokens),
+    /// It does not want to talk about that, which is no fault of anybody's, and took tokens to say so.
+    Declined(Tokens),
 }
 
 impl Trouble {
@@ -48,7 +52,8 @@ impl Trouble {
             Self::Refused(_) => "refused",
             Self::Setup(_) => "misconfigured",
             Self::Unreadable => "unreadable",
-            Self::Declined => "declined",
+            Self::Silent(_) => "silent",
+            Self::Declined(_) => "declined",
         }
     }
 
@@ -59,7 +64,15 @@ impl Trouble {
 
     /// Whether the next one may fare better: it came of this question, not of the provider.
     pub(super) fn is_of_the_question(&self) -> bool {
-        matches!(self, Self::CutShort | Self::Refused(_) | Self::Declined)
+        matches!(self, Self::CutShort | Self::Refused(_) | Self::Silent(_) | Self::Declined(_))
+    }
+
+    /// What it took, as far as it told.
+    pub(super) fn tokens(&self) -> Tokens {
+        match self {
+            Self::Silent(tokens) | Self::Declined(tokens) => *tokens,
+            _ => Tokens::default(),
+        }
     }
 }
 
@@ -74,7 +87,8 @@ impl fmt::Display for Trouble {
                 write!(f, "answered {}", status.as_u16())
             }
             Self::Unreadable => f.write_str("sent what is no answer"),
-            Self::Declined => f.write_str("declined to answer"),
+            Self::Silent(_) => f.write_str("said nothing"),
+            Self::Declined(_) => f.write_str("declined to answer"),
         }
     }
 }

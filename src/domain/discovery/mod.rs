@@ -84,6 +84,21 @@ pub struct TokenPrices {
 }
 
 impl Tokens {
+    /// Together with `others`.
+    #[must_use]
+    pub fn and(self, others: Self) -> Self {
+        Self {
+            input: self.input.saturating_add(others.input),
+            output: self.output.saturating_add(others.output),
+        }
+    }
+
+    /// No more than `most` of each.
+    #[must_use]
+    pub fn bounded(self, most: u64) -> Self {
+        Self { input: self.input.min(most), output: self.output.min(most) }
+    }
+
     /// Rounded up: what others will bill is not made smaller.
     #[must_use]
     pub fn cost(self, prices: TokenPrices) -> Money {

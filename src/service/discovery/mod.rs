@@ -29,7 +29,7 @@ use uuid::Uuid;
 
 use self::candidates::{Candidate, Ground};
 use crate::{
-    ai::Answer,
+    ai::{Answer, Asked},
     app::App,
     db::{self, Tx, catalogue::Listed},
     domain::{
@@ -108,9 +108,12 @@ async fn draft(app: &App, ground: &Ground, message: &str) -> Draft {
     let asked = tokio::select! {
         asked = app.ai.ask(&prompt) => asked,
         // Nobody is waited for while the server stops.
-        () = app.stop.cancelled() => None,
+        () = app.stop.cancelled() => Asked::default(),
     };
-    let Some(Answer { provider, text, tokens, cost }) = asked else { return built_in };
+    let Asked { answer, tokens, cost } = asked;
+    let Some(Answer { provider, text }) = answer else {
+        return Draft { tokens, cost, ..built_in };
+    };
     let offered: Vec<CourseId> = ground.candidates.iter().map(Candidate::id).collect();
     let believed = believe(&text, &offered, &prompt.instructions);
     let count =

@@ -220,7 +220,7 @@ fn troubles() -> Vec<(&'static str, Act)> {
         ("unreachable", Act::HangUp),
         ("unreadable", Act::Flood(256 * 1_024 * 1_024)),
         ("unreadable", Act::Answer(200, "x-a: b", "<html>garbage".into())),
-        ("unreadable", Act::say("")),
+        ("silent", Act::say("")),
         ("busy", Act::status(500)),
         ("busy", Act::status(529)),
         ("busy", Act::Answer(429, "retry-after: 7", "{}".into())),
@@ -274,6 +274,32 @@ async fn when_nobody_answers_we_do() {
     drop(nowhere);
     let school = School::open_with(|config| at(&mut config.gemini, &url, "key")).await;
     assert_eq!(school.ask("guitar").await.is(200).body["provider"], "built_in");
+    school.app.close().await;
+}
+
+#[tokio::test]
+async fn what_an_answer_took_that_cannot_be_used_is_written_down() {
+    let first = saying(" ").await;
+    let second = Provider::start(|_| {
+        let body = json!({"choices": [{"message": {"refusal": "I would rather not."}}],
+            "usage": {"prompt_tokens": 2_000, "completion_tokens": 1_000}});
+        Act::Answer(200, "x-a: b", body.to_string())
+    })
+    .await;
+    let school = asking(&[&first, &second], |_| {}).await;
+    assert_eq!(school.ask("guitar").await.is(200).body["provider"], "built_in");
+    // 360 as above; 2 000 tokens at 0.075 and 1 000 at 0.30 a million.
+    assert_eq!(school.count("total_cost").await, 360 + 450);
+    counted(&school, r#"murph_ai_cost_micros_total{provider="openai"} 360"#).await;
+    counted(&school, r#"murph_ai_cost_micros_total{provider="groq"} 450"#).await;
+    assert_eq!(school.count("used").await, 1);
+    let mut tx = school.app.app.db.read().await.unwrap();
+    let newest = murph::id::ChatId::from_uuid(uuid::Uuid::max());
+    let student = serde_json::from_value(json!(school.student.id)).unwrap();
+    let chat = murph::db::chats::list(&mut tx, student, newest, 1).await.unwrap().remove(0);
+    assert_eq!((chat.tokens.input, chat.tokens.output), (3_200, 1_300));
+    assert_eq!(chat.cost.micros(), 810);
+    drop(tx);
     school.app.close().await;
 }
 
