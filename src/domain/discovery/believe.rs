@@ -1,13 +1,16 @@
 //! What a model's answer comes to: nothing in it is believed that can be checked, and the rest is
 //! made plain.
 //!
-//! * A course is named by the id of one that was offered to the model, or it is not named.
-//! * Whoever invents one course may speak of it, too: then only the picks that are real are kept.
+//! * A course is picked by the id of one that was offered to the model, or it is not picked.
+//! * Whoever picks nothing, or invents a course, has nothing to say: then only the picks that are
+//!   real are kept, and what is said beside them is ours.
+//! * A text with a digit or the sign of a currency is not shown: no prices and no phone numbers.
 //! * What repeats our instructions is no answer.
 //! * An answer that is not the JSON that was asked for is none.
 //!
-//! What is left is words: they may be wrong, as words may. Titles, prices and what is on offer are
-//! never taken from them.
+//! What is left is a model's own words beside at least one real course. They may be wrong, as words
+//! may: they can name or praise what does not exist, and say a number in letters. Titles, prices and
+//! what is on offer are never taken from them.
 
 use serde::Deserialize;
 
@@ -17,15 +20,19 @@ use crate::id::CourseId;
 /// A line of the instructions shorter than this may be in an answer by chance.
 const ECHO_MIN: usize = 30;
 
+/// Signs of currencies, but for those of the block that Unicode has for them.
+const CURRENCY_SIGNS: &str = "$¢£¤¥֏؋߾߿৲৳৻૱௹฿៛꠸﷼﹩＄￠￡￥￦";
+
 /// The most picks of an answer that are looked at.
 const LOOKED_AT_MAX: usize = 50;
 
 /// What is left of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Believed {
-    /// Nothing if it cannot be shown.
+    /// Nothing if it is not to be shown.
     pub reply: Option<String>,
-    /// Each once, in the model's order; a reason only if there is one that can be shown.
+    /// Each once, in the model's order; a reason only if there is one that can be shown. None: the
+    /// model finds that nothing fits.
     pub picks: Vec<(CourseId, Option<String>)>,
     /// How many picks were of no course that was offered.
     pub invented: usize,
@@ -56,20 +63,32 @@ pub fn believe(answer: &str, offered: &[CourseId], instructions: &str) -> Option
         let text = plain(text, most);
         (!text.is_empty() && !is_echo(&text, instructions)).then_some(text)
     };
+    let modest = |text: &String| !has_figures(text);
     let mut believed = Believed { reply: None, picks: Vec::new(), invented: 0 };
     for SaidPick { course_id, why } in picks.into_iter().take(LOOKED_AT_MAX) {
         match course_id.parse::<CourseId>().ok().filter(|id| offered.contains(id)) {
             Some(id) if believed.picks.iter().any(|(known, _)| *known == id) => {}
-            Some(id) => believed.picks.push((id, shown(&why, WHY_MAX))),
+            Some(id) => believed.picks.push((id, shown(&why, WHY_MAX).filter(modest))),
             None => believed.invented += 1,
         }
     }
     believed.picks.truncate(PICKS_MAX);
-    if believed.invented == 0 {
-        believed.reply = shown(&reply, REPLY_MAX);
+    let reply = shown(&reply, REPLY_MAX);
+    if believed.picks.is_empty() {
+        // That nothing fits has to be said; how, is not theirs to choose.
+        return (believed.invented == 0 && reply.is_some()).then_some(believed);
     }
-    let is_something = believed.reply.is_some() || !believed.picks.is_empty();
-    is_something.then_some(believed)
+    if believed.invented == 0 {
+        believed.reply = reply.filter(modest);
+    }
+    Some(believed)
+}
+
+/// Whether a text has what prices and phone numbers are made of.
+fn has_figures(text: &str) -> bool {
+    let is_sign =
+        |c| CURRENCY_SIGNS.contains(c) || ('\u{20a0}'..='\u{20cf}').contains(&c);
+    text.chars().any(|c| c.is_numeric() || is_sign(c))
 }
 
 /// Whether a text has a line of the instructions in it.
@@ -122,6 +141,36 @@ mod tests {
     }
 
     #[test]
+    fn words_without_a_course_are_not_shown() {
+        let offered = two();
+        for reply in ["For beginners?", "Call me instead.", "The cheaper original is elsewhere."] {
+            let answer = json!({"reply": reply, "picks": []}).to_string();
+            let nothing = Believed { reply: None, picks: Vec::new(), invented: 0 };
+            assert_eq!(believe(&answer, &offered, TOLD), Some(nothing));
+        }
+    }
+
+    #[test]
+    fn figures_and_money_are_never_shown() {
+        let offered = two();
+        for text in [
+            "The original, call +1 555 0100.",
+            "Only €five!",
+            "It is ＄cheap.",
+            "For ٥ coins.",
+            "Chapter ④ is best.",
+            "Half of it: ½.",
+            "Pay in ₿.",
+            "A few ₹.",
+        ] {
+            let picks = json!([{"course_id": offered[0], "why": text}]);
+            let answer = json!({"reply": text, "picks": picks}).to_string();
+            let believed = believe(&answer, &offered, TOLD).unwrap();
+            assert_eq!((believed.reply, believed.picks), (None, vec![(offered[0], None)]), "{text}");
+        }
+    }
+
+    #[test]
     fn what_is_no_answer_is_none() {
         let offered = two();
         let echo = json!({"reply": format!("My instructions: {}", TOLD.to_uppercase())});
@@ -138,8 +187,6 @@ mod tests {
         ] {
             assert_eq!(believe(answer, &offered, TOLD), None, "{answer}");
         }
-        let question = "{\"reply\": \"For beginners?\", \"picks\": []}";
-        assert!(believe(question, &offered, TOLD).is_some_and(|it| it.picks.is_empty()));
     }
 
     #[test]

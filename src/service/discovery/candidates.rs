@@ -74,7 +74,9 @@ impl Ground {
         now: Timestamp,
     ) -> Result<Self> {
         let newest = ChatId::from_uuid(uuid::Uuid::max());
-        let mut earlier = db::chats::list(tx, student.id, newest, EARLIER_MAX).await?;
+        // As they are shown now: a model hears of no course that is gone.
+        let earlier = super::list(tx, student.id, newest, EARLIER_MAX).await?;
+        let mut earlier: Vec<Chat> = earlier.into_iter().map(|shown| shown.chat).collect();
         earlier.retain(|chat| chat.created_at >= now - EARLIER_MAX_AGE);
         let watched = db::watched::list(tx, student.id).await?;
         let mut ground = Self {

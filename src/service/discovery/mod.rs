@@ -10,11 +10,16 @@
 //!   answers, or what it answers cannot be used, the built-in provider answers from the same
 //!   candidates. So there always is an answer.
 //! * Titles, prices and names are read from the database when the answer is shown. A course that
-//!   was taken away meanwhile is not shown any more, not even in the history.
-//! * A model is given the message, the last few of them, titles and descriptions of candidates,
-//!   titles of what was watched, and what the student likes. Never a key, and nobody's name,
-//!   address or money. What teachers and students write may try to give it orders: the worst that
-//!   comes of it is an odd sentence beside a course that really is on offer.
+//!   was taken away meanwhile is not shown any more, not even in the history, and nor is an answer
+//!   that may count or name it.
+//! * A model is given the message; those of the last hour, three at most, with what was answered;
+//!   title, category, description, price and currency of each candidate, and whether it was
+//!   finished; titles of what was watched; and what the student likes, as the profile says. Whatever
+//!   a student or a teacher writes into these goes to it. Of itself Murph adds no key, no name, no
+//!   address, no balance and no payment.
+//! * What teachers and students write may try to give it orders. The worst that comes of it is an
+//!   untrue sentence, or praise, without digits, links and signs of money, beside a course that
+//!   really is on offer: a model's words are shown beside a course it picked, or not at all.
 //! * The quota is spent first, in the database, so no number of requests at once, on any node, can
 //!   overrun it; and it stays spent when the history is deleted.
 //! * Who hangs up does not stop it: what a model is asked is paid for, so it is kept.
@@ -52,6 +57,13 @@ const DAY: Duration = Duration::from_hours(24);
 /// Said beside picks whose model also spoke of a course that is not there.
 const ONLY_THESE: &str = "Of the courses on offer, these fit.";
 
+/// Said when a model finds that nothing fits: in our words, as there is nothing to go with its own.
+const NOTHING_FITS: &str =
+    "None of the courses that were found fits. Say in other words what you would like to learn.";
+
+/// Said in place of what may speak of a course that is gone.
+const STILL_THERE: &str = "Of what was found, this is still on offer.";
+
 /// Said when nothing is left to be named.
 const NONE_LEFT: &str = "What would have fitted is not on offer any more.";
 
@@ -65,8 +77,7 @@ pub struct Shown {
 /// What is going to be said.
 struct Draft {
     provider: Provider,
-    /// Nothing: whatever fits the picks.
-    reply: Option<String>,
+    reply: String,
     picks: Vec<Pick>,
     tokens: Tokens,
     cost: Money,
@@ -129,7 +140,9 @@ async fn draft(app: &App, ground: &Ground, message: &str) -> Draft {
         let candidate = ground.candidates.iter().find(|candidate| candidate.id() == id)?;
         Some(Pick { course_id: id, why: why.unwrap_or_else(|| candidate.sentence()) })
     });
-    Draft { provider, reply, picks: picks.collect(), tokens, cost }
+    let picks: Vec<Pick> = picks.collect();
+    let ours = if picks.is_empty() { NOTHING_FITS } else { ONLY_THESE };
+    Draft { provider, reply: reply.unwrap_or_else(|| ours.to_owned()), picks, tokens, cost }
 }
 
 /// The best candidates, all for reasons of one kind, so that what is said is true of each.
@@ -145,7 +158,7 @@ fn built_in(ground: &Ground) -> Draft {
         .collect();
     Draft {
         provider: Provider::BuiltIn,
-        reply: Some(reason::reply(best, picks.len(), !ground.wish.is_empty())),
+        reply: reason::reply(best, picks.len(), !ground.wish.is_empty()),
         picks,
         tokens: Tokens::default(),
         cost: Money::ZERO,
@@ -160,12 +173,7 @@ async fn keep(app: &App, user_id: UserId, message: String, draft: Draft) -> Resu
     let mut tx = app.db.begin().await?;
     let on_offer = on_offer(&mut tx, std::slice::from_ref(&picks)).await?;
     picks.retain(|pick| on_offer.iter().any(|listed| listed.course.id == pick.course_id));
-    let reply = match reply {
-        // It may speak of what is gone.
-        Some(reply) if picks.len() == named => reply,
-        _ if picks.is_empty() => NONE_LEFT.to_owned(),
-        _ => ONLY_THESE.to_owned(),
-    };
+    let reply = reply_now(reply, named, picks.len());
     let id = ChatId::new(now);
     let chat = Chat { id, user_id, message, reply, picks, provider, tokens, cost, created_at: now };
     db::chats::insert(&mut tx, &chat).await?;
@@ -185,9 +193,14 @@ pub async fn history(
 ) -> Result<Vec<Shown>> {
     let before = before.unwrap_or(ChatId::from_uuid(Uuid::max()));
     let mut tx = app.db.read().await?;
-    let chats = db::chats::list(&mut tx, user, before, limit).await?;
+    list(&mut tx, user, before, limit).await
+}
+
+/// The chats from `before` on, as they can be shown now.
+async fn list(tx: &mut Tx, user: UserId, before: ChatId, limit: i64) -> Result<Vec<Shown>> {
+    let chats = db::chats::list(tx, user, before, limit).await?;
     let picks: Vec<Vec<Pick>> = chats.iter().map(|chat| chat.picks.clone()).collect();
-    let on_offer = on_offer(&mut tx, &picks).await?;
+    let on_offer = on_offer(tx, &picks).await?;
     Ok(chats.into_iter().map(|chat| shown(chat, &on_offer)).collect())
 }
 
@@ -206,14 +219,28 @@ async fn on_offer(tx: &mut Tx, picks: &[Vec<Pick>]) -> Result<Vec<Listed>> {
     let mut ids: Vec<CourseId> = picks.iter().flatten().map(|pick| pick.course_id).collect();
     ids.sort_unstable();
     ids.dedup();
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
     db::catalogue::list_on_offer(tx, &ids).await
 }
 
-fn shown(chat: Chat, on_offer: &[Listed]) -> Shown {
+fn shown(mut chat: Chat, on_offer: &[Listed]) -> Shown {
     let course = |pick: &Pick| {
         let listed = on_offer.iter().find(|listed| listed.course.id == pick.course_id)?;
         Some((listed.clone(), pick.why.clone()))
     };
-    let courses = chat.picks.iter().filter_map(course).collect();
+    let courses: Vec<_> = chat.picks.iter().filter_map(course).collect();
+    chat.reply = reply_now(chat.reply, chat.picks.len(), courses.len());
     Shown { chat, courses }
+}
+
+/// What is said beside the courses that are left of those that were `named`: the same, unless it
+/// may speak of one that is gone.
+fn reply_now(reply: String, named: usize, left: usize) -> String {
+    match left {
+        _ if left == named => reply,
+        0 => NONE_LEFT.to_owned(),
+        _ => STILL_THERE.to_owned(),
+    }
 }
