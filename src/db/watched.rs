@@ -36,7 +36,8 @@ struct Row {
 pub async fn list(tx: &mut Tx, student: UserId) -> Result<Vec<WatchedCourse>> {
     let rows: Vec<Row> = on!(tx, conn => sqlx::query_as(
         "SELECT c.id, c.title, c.category_id,
-                (SELECT COUNT(*) FROM videos v WHERE v.course_id = c.id) AS videos
+                (SELECT COUNT(*) FROM videos v
+                  WHERE v.course_id = c.id AND v.deleted_at IS NULL) AS videos
            FROM (SELECT course_id, MAX(started_at) AS at
                    FROM (SELECT course_id, started_at FROM sessions
                           WHERE student_id = $1 AND watched_ms > 0
@@ -60,14 +61,15 @@ pub async fn list(tx: &mut Tx, student: UserId) -> Result<Vec<WatchedCourse>> {
     Ok(watched.collect())
 }
 
-/// Which parts of which video were watched in these sessions together.
+/// Which parts of which video that is still there were watched in these sessions together.
 async fn coverage(tx: &mut Tx, student: UserId) -> Result<BTreeMap<(CourseId, VideoId), u64>> {
     let rows: Vec<(CourseId, VideoId, i64)> = on!(tx, conn => sqlx::query_as(
         "SELECT s.course_id, p.video_id, p.coverage
            FROM (SELECT id, course_id FROM sessions
                   WHERE student_id = $1 AND watched_ms > 0
                   ORDER BY started_at DESC LIMIT $2) s
-           JOIN session_video_progress p ON p.session_id = s.id",
+           JOIN session_video_progress p ON p.session_id = s.id
+           JOIN videos v ON v.id = p.video_id AND v.deleted_at IS NULL",
     )
     .bind(student)
     .bind(SESSIONS_MAX)

@@ -233,6 +233,39 @@ async fn what_somebody_watched_and_likes_is_known() {
 }
 
 #[tokio::test]
+async fn a_deleted_video_is_no_part_of_a_course() {
+    let school = School::open().await;
+    let title = "Guitar chords in a week";
+    let course = school.find(title).await;
+    let path = format!("/courses/{course}/videos");
+    let extra = json!({"title": "an extra", "duration_ms": 120_000});
+    let extra = school.teacher.post(&path, extra).await.is(201).body["id"].clone();
+    school.finish(title).await;
+    let percentage = async || {
+        let mut tx = school.app.app.db.read().await.unwrap();
+        let watched = db::watched::list(&mut tx, school.student.id).await.unwrap();
+        assert_eq!(watched.len(), 1);
+        watched[0].watch_percentage
+    };
+    let delete = async |id: &str| {
+        school.teacher.send(Method::DELETE, &format!("{path}/{id}"), None, &[]).await.is(204);
+    };
+    assert_eq!(percentage().await, 50);
+    delete(extra.as_str().unwrap()).await;
+    assert_eq!(percentage().await, 100, "all that there is");
+    let answer = school.ask("guitar chords").await.is(200).body;
+    assert_eq!(*titles(&answer).last().unwrap(), title, "finished ones come last: {answer}");
+
+    // What was seen of a video that is gone is nothing of the course.
+    let videos = school.teacher.get(&path).await.is(200).body;
+    let seen = videos["data"][0]["id"].as_str().unwrap().to_owned();
+    school.teacher.post(&path, json!({"title": "anew", "duration_ms": 120_000})).await.is(201);
+    delete(&seen).await;
+    assert_eq!(percentage().await, 0);
+    school.app.close().await;
+}
+
+#[tokio::test]
 async fn a_day_has_so_many_messages_and_no_more() {
     let school = School::open_with(|config| config.ai.messages_per_day = 5).await;
     let asks = (0..20).map(|_| school.student.post(CHAT, json!({"message": "guitar"})));
@@ -343,5 +376,6 @@ async fn a_history_shows_courses_as_they_are_now() {
     let chat = &page["data"][0];
     assert_eq!(titles(chat), ["Cooking"]);
     assert_eq!(chat["courses"][0]["price_per_minute"], "0.75");
+    assert_eq!(chat["reply"], "Of what was found, this is still on offer.", "it said there are two");
     school.app.close().await;
 }
