@@ -334,10 +334,9 @@ mod tests {
         assert_eq!(openai(json!({"content": " "})), Err(Trouble::Silent(tokens)));
         assert_eq!(openai(json!({"refusal": "no"})), Err(Trouble::Declined(tokens)));
         let usage = json!({"input_tokens": 9, "output_tokens": 12});
-        for (reason, trouble) in [
-            ("max_tokens", Trouble::Silent(tokens)),
-            ("refusal", Trouble::Declined(tokens)),
-        ] {
+        for (reason, trouble) in
+            [("max_tokens", Trouble::Silent(tokens)), ("refusal", Trouble::Declined(tokens))]
+        {
             let body = json!({"content": [], "stop_reason": reason, "usage": usage});
             assert_eq!(read_json(Provider::Anthropic, &body), Err(trouble));
         }
@@ -368,10 +367,7 @@ mod tests {
             Err(Trouble::Declined(Tokens::default()))
         );
         let empty = json!({"content": [], "stop_reason": "end_turn"});
-        assert_eq!(
-            read_json(Provider::Anthropic, &empty),
-            Err(Trouble::Silent(Tokens::default()))
-        );
+        assert_eq!(read_json(Provider::Anthropic, &empty), Err(Trouble::Silent(Tokens::default())));
     }
 
     #[test]

@@ -18,7 +18,7 @@ use std::{
     time::Duration,
 };
 
-use reqwest::{Client, Response, StatusCode, Url, header, redirect};
+use reqwest::{Client, Response, StatusCode, header, redirect};
 use tokio::{
     sync::Semaphore,
     time::{Instant, timeout},
@@ -253,13 +253,6 @@ fn client(base_url: &str) -> Result<Client> {
         // A key goes to the host it was given for, and to no other.
         .redirect(redirect::Policy::none());
     // Proxies are for reaching others, and not this machine.
-    let builder = if is_here(base_url) { builder.no_proxy() } else { builder };
+    let builder = if config::is_here(base_url) { builder.no_proxy() } else { builder };
     builder.build().map_err(|error| Error::Internal(format!("cannot make a client: {error}")))
-}
-
-fn is_here(base_url: &str) -> bool {
-    let url = Url::parse(base_url).ok();
-    let host = url.as_ref().and_then(Url::host_str).unwrap_or_default();
-    let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
-    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }

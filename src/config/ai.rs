@@ -91,6 +91,17 @@ pub(super) fn check_ai(config: &Config, problems: &mut Problems) {
     }
 }
 
+/// Keys are not for everybody on the way to read.
+pub(super) fn check_production(config: &Config, problems: &mut Problems) {
+    for provider in Provider::ALL {
+        if let Some(model) = config.model(*provider)
+            && !model.key.is_empty()
+        {
+            check::is_private(&format!("{provider}.base_url"), &model.base_url, problems);
+        }
+    }
+}
+
 fn check_model(section: &str, model: &Model, problems: &mut Problems) {
     let key = |name: &str| format!("{section}.{name}");
     if model.key.is_mask() {

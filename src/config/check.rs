@@ -1,12 +1,12 @@
 //! Settings that can be read but not used: impossible anywhere, or unsafe in production.
 
-use std::{fmt::Display, ops::RangeInclusive};
+use std::{fmt::Display, net::IpAddr, ops::RangeInclusive};
 
 use reqwest::Url;
 
 use super::{
     Auth, Config, Database, GatewayKind, Ledger, Live, Metering, MoneyLimits, Node, Secret, Server,
-    ai::check_ai, names::variable_of, problem::Problems, storage,
+    StorageKind, ai, names::variable_of, problem::Problems, storage,
 };
 use crate::money::{AMOUNT_MAX, Money};
 
@@ -46,7 +46,7 @@ pub(super) fn check(config: &Config, problems: &mut Problems) {
     check_money(&config.money, problems);
     check_metering(&config.metering, problems);
     check_live(&config.live, &config.node, problems);
-    check_ai(config, problems);
+    ai::check_ai(config, problems);
     storage::check(&config.storage, problems);
     if let Some(problem) = config.bus.url.problem() {
         let mend = "write it as redis://user:password@host:6379, or leave it empty";
@@ -180,9 +180,30 @@ fn check_live(live: &Live, node: &Node, problems: &mut Problems) {
     within("node.answer_ms", node.answer_ms, 1..=10_000, problems);
 }
 
+/// Whether `url` leads to this machine.
+#[must_use]
+pub fn is_here(url: &str) -> bool {
+    let url = Url::parse(url).ok();
+    let host = url.as_ref().and_then(Url::host_str).unwrap_or_default();
+    let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}
+
+/// Complains of a `url` on the way to which others can read what is sent.
+pub(super) fn is_private(key: &str, url: &str, problems: &mut Problems) {
+    if Url::parse(url).is_ok_and(|parsed| parsed.scheme() == "http") && !is_here(url) {
+        let problem = "is http: whoever is on the way can read what is sent there, and change it";
+        problems.add(key, problem, "write it with https://, or use an address of this machine");
+    }
+}
+
 /// What is handy on a developer's machine and gives money or accounts away elsewhere.
 fn check_production(config: &Config, problems: &mut Problems) {
     check_secrets(config, problems);
+    ai::check_production(config, problems);
+    if config.storage.kind == StorageKind::S3 {
+        is_private("storage.endpoint", &config.storage.endpoint(), problems);
+    }
     if config.payments.gateway == GatewayKind::Sandbox {
         let problem = "is the sandbox, where everybody pays with play money";
         let mend = "set it to \"none\": top-ups and payouts are then refused";
@@ -315,6 +336,39 @@ mod tests {
             ("server.public_url", "", "is not https"),
         ] {
             assert_refused(production(&[(key, value)]), &format!("{key}: {problem}"));
+        }
+    }
+
+    #[test]
+    fn production_tells_its_keys_to_nobody_on_the_way() {
+        let s3 = [
+            ("storage.kind", "s3"),
+            ("storage.bucket", "school"),
+            ("storage.access_key_id", "a"),
+            ("storage.secret_access_key", "b"),
+        ];
+        for (provider, url) in
+            [("openai", "http://api.example.org/v1"), ("groq", "HTTP://10.0.0.1")]
+        {
+            let (key, base_url) = (format!("{provider}.key"), format!("{provider}.base_url"));
+            let refused = production(&[(&key, "k"), (&base_url, url)]);
+            assert_refused(refused, &format!("{base_url}: is http"));
+            assert!(production(&[(&base_url, url)]).is_ok(), "nothing is sent there");
+            assert!(load([(key.as_str(), "k"), (&base_url, url)].into_iter()).is_ok());
+        }
+        for url in ["http://s3.example.org", "http://127.0.0.1.example.org", "http://localhost.org"]
+        {
+            let refused = production(&[&s3[..], &[("storage.endpoint", url)]].concat());
+            assert_refused(refused, "storage.endpoint: is http");
+        }
+        for url in [
+            "http://127.0.0.1:9000",
+            "http://[::1]:9000",
+            "http://localhost",
+            "https://s3.example.org",
+        ] {
+            assert!(production(&[&s3[..], &[("storage.endpoint", url)]].concat()).is_ok(), "{url}");
+            assert!(production(&[("openai.key", "k"), ("openai.base_url", url)]).is_ok(), "{url}");
         }
     }
 

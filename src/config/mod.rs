@@ -36,6 +36,7 @@ use self::layers::Layers;
 pub use self::{
     ai::{Ai, Model},
     bus_url::BusUrl,
+    check::is_here,
     database_url::{DatabaseUrl, ParseDatabaseUrlError},
     problem::{ConfigError, Problem},
     secret::Secret,
