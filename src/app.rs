@@ -21,6 +21,7 @@ use crate::{
     service::{
         audience,
         claims::Claims,
+        discovery,
         errands::Errands,
         idempotency::Running,
         identity::{Keys, Passwords},
@@ -48,6 +49,8 @@ pub struct State {
     pub gateway: Option<Gateway>,
     /// Whom discovery may ask.
     pub ai: Ai,
+    /// Who looks for courses in discovery.
+    pub seekers: discovery::Seekers,
     pub storage: Storage,
     /// Requests with an `Idempotency-Key` that are under way on this node.
     pub running: Running,
@@ -100,6 +103,7 @@ impl App {
             passwords: Passwords::new(config.auth.password_hashers),
             gateway: Gateway::from_config(&config.payments),
             ai,
+            seekers: discovery::Seekers::default(),
             storage,
             running: Running::default(),
             tasks: TaskTracker::new(),

@@ -66,11 +66,17 @@ impl Wish {
                 found.push(word);
             }
         }
-        let mut by_length = found.clone();
-        by_length.sort_by_key(|word| std::cmp::Reverse(word.chars().count()));
-        by_length.truncate(WORDS_MAX);
-        found.retain(|word| by_length.contains(word));
-        Self(found)
+        let all = Self(found);
+        let rare: Vec<&str> = all.rarest_first().into_iter().take(WORDS_MAX).collect();
+        Self(all.0.iter().filter(|word| rare.contains(&word.as_str())).cloned().collect())
+    }
+
+    /// The words that are likely to be rare first: the longest ones.
+    #[must_use]
+    pub fn rarest_first(&self) -> Vec<&str> {
+        let mut words: Vec<&str> = self.0.iter().map(String::as_str).collect();
+        words.sort_by_key(|word| std::cmp::Reverse(word.chars().count()));
+        words
     }
 
     #[must_use]

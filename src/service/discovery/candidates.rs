@@ -25,7 +25,7 @@ use crate::{
 pub(super) const MAX: usize = 12;
 
 /// The most searches for one message, whatever is in it.
-const SEARCHES_MAX: u32 = 16;
+const SEARCHES_MAX: u32 = 6;
 
 /// A message is about the ones before it if they are not older, and the most of these.
 const EARLIER_MAX_AGE: Duration = Duration::from_hours(1);
@@ -157,20 +157,25 @@ struct Searches<'a> {
 }
 
 impl Searches<'_> {
-    /// Courses that have words of `wish`, best first: those with all of them, and, if these are
-    /// few, those with some, of which rare ones tell more.
+    /// Courses that have words of `wish`, best first: those with all of them, and, until there are
+    /// enough, those with some, of which rare ones tell more.
     async fn by_wish(&mut self, wish: &Wish) -> Result<Vec<(Listed, Fit)>> {
-        let mut found = self.look(&wish.words().join(" ")).await?;
+        let mut found = match wish.words() {
+            [_, _, ..] => self.look(&wish.words().join(" ")).await?,
+            _ => Vec::new(),
+        };
         let mut weights = Vec::new();
-        if found.len() < MAX {
-            for word in wish.words() {
-                let mut with_word = self.look(word).await?;
-                if let (true, Some(stem)) = (with_word.is_empty(), wish::stem(word)) {
-                    with_word = self.look(stem).await?;
-                }
-                weights.push((word.as_str(), wish::weight(with_word.len())));
-                found.append(&mut with_word);
+        for word in wish.rarest_first() {
+            if found.len() >= MAX {
+                break;
             }
+            let mut with_word = self.look(word).await?;
+            if let (true, Some(stem)) = (with_word.is_empty(), wish::stem(word)) {
+                with_word = self.look(stem).await?;
+            }
+            weights.push((word, wish::weight(with_word.len())));
+            with_word.retain(|new| found.iter().all(|known| known.course.id != new.course.id));
+            found.append(&mut with_word);
         }
         let weight = |word: &str| {
             weights.iter().find(|(known, _)| *known == word).map_or(1, |(_, weight)| *weight)

@@ -22,6 +22,8 @@
 //!   really is on offer: a model's words are shown beside a course it picked, or not at all.
 //! * The quota is spent first, in the database, so no number of requests at once, on any node, can
 //!   overrun it; and it stays spent when the history is deleted.
+//! * Looking for candidates takes tens of statements on one connection, so only [`SEEKERS_MAX`] look
+//!   at once, and others wait without one.
 //! * Who hangs up does not stop it: what a model is asked is paid for, so it is kept.
 
 mod candidates;
@@ -29,6 +31,7 @@ mod prompt;
 
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tracing::info;
 use uuid::Uuid;
 
@@ -54,6 +57,10 @@ use crate::{
 /// For how long messages are counted together.
 const DAY: Duration = Duration::from_hours(24);
 
+/// The most messages on this node that are looked for at once: half of the connections that SQLite
+/// has for reading, and a fifth of those that PostgreSQL has by default.
+const SEEKERS_MAX: usize = 2;
+
 /// Said beside picks whose model also spoke of a course that is not there.
 const ONLY_THESE: &str = "Of the courses on offer, these fit.";
 
@@ -72,6 +79,29 @@ const NONE_LEFT: &str = "What would have fitted is not on offer any more.";
 pub struct Shown {
     pub chat: Chat,
     pub courses: Vec<(Listed, String)>,
+}
+
+/// Those who look for candidates, so many at once and no more.
+#[derive(Debug)]
+pub struct Seekers(Semaphore);
+
+impl Default for Seekers {
+    fn default() -> Self {
+        Self(Semaphore::new(SEEKERS_MAX))
+    }
+}
+
+impl Seekers {
+    async fn look(
+        &self,
+        app: &App,
+        student: &User,
+        message: &str,
+        now: Timestamp,
+    ) -> Result<Ground> {
+        let _permit = self.0.acquire().await.expect("it is never closed");
+        Ground::of(&mut app.db.read().await?, student, message, now).await
+    }
 }
 
 /// What is going to be said.
@@ -93,7 +123,7 @@ pub async fn chat(app: &App, student: &User, message: String) -> Result<Shown> {
 async fn answer(app: &App, student: &User, message: String) -> Result<Shown> {
     let now = app.clock.now();
     spend(app, student.id, now).await?;
-    let ground = Ground::of(&mut app.db.read().await?, student, &message, now).await?;
+    let ground = app.seekers.look(app, student, &message, now).await?;
     let draft = draft(app, &ground, &message).await;
     keep(app, student.id, message, draft).await
 }
