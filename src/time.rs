@@ -48,6 +48,13 @@ impl Timestamp {
         self.0
     }
 
+    /// When its day began, in UTC.
+    #[must_use]
+    pub fn day(self) -> Self {
+        let midnight = self.0.date_naive().and_time(chrono::NaiveTime::MIN);
+        Self::from_datetime(midnight.and_utc())
+    }
+
     /// How long after `earlier` this is; nothing if it is not.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {

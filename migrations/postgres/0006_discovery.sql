@@ -22,3 +22,9 @@ CREATE TABLE discovery_usage (
   used       BIGINT      NOT NULL CHECK (used > 0),
   total_cost BIGINT      NOT NULL CHECK (total_cost >= 0)
 );
+
+-- About how many messages of all students together models were asked in the day that began then.
+CREATE TABLE discovery_days (
+  began_at TIMESTAMPTZ NOT NULL PRIMARY KEY,
+  used     BIGINT      NOT NULL CHECK (used > 0)
+);

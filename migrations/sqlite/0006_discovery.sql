@@ -22,3 +22,9 @@ CREATE TABLE discovery_usage (
   used       INTEGER NOT NULL CHECK (used > 0),
   total_cost INTEGER NOT NULL CHECK (total_cost >= 0)
 ) STRICT, WITHOUT ROWID;
+
+-- About how many messages of all students together models were asked in the day that began then.
+CREATE TABLE discovery_days (
+  began_at INTEGER NOT NULL PRIMARY KEY,
+  used     INTEGER NOT NULL CHECK (used > 0)
+) STRICT, WITHOUT ROWID;

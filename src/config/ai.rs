@@ -21,6 +21,8 @@ pub struct Ai {
     pub order: Vec<Provider>,
     /// For one user in 24 hours.
     pub messages_per_day: u32,
+    /// For all users together, from midnight to midnight UTC; 0: as many as there are.
+    pub messages_per_day_all: u32,
     /// For one model to answer.
     pub timeout_ms: u64,
     pub answer_tokens_max: u32,
@@ -73,6 +75,8 @@ impl Config {
 pub(super) fn check_ai(config: &Config, problems: &mut Problems) {
     let ai = &config.ai;
     check::within("ai.messages_per_day", ai.messages_per_day, 1..=100_000, problems);
+    let of_all = ai.messages_per_day_all;
+    check::within("ai.messages_per_day_all", of_all, 0..=100_000_000, problems);
     check::within("ai.timeout_ms", ai.timeout_ms, check::TIMEOUT_MS, problems);
     check::within("ai.answer_tokens_max", ai.answer_tokens_max, 100..=16_000, problems);
     check::within("ai.failures_max", ai.failures_max, 1..=1_000, problems);

@@ -446,6 +446,7 @@ mod tests {
             ("ai.order", "openai,openai"),
             ("ai.order", "built_in"),
             ("ai.messages_per_day", "0"),
+            ("ai.messages_per_day_all", "-1"),
             ("ai.timeout_ms", "0"),
             ("ai.failures_max", "0"),
             ("ai.answer_tokens_max", "99"),

@@ -132,6 +132,23 @@ pub async fn spend(
     Ok(spent == 1)
 }
 
+/// Counts a message of whomever in the day that began at `day`. `false`, and no change, if there
+/// were `messages_max` already.
+///
+/// All who ask wait for each other at this row: call it last before the commit.
+pub async fn spend_of_all(tx: &mut Tx, day: Timestamp, messages_max: u32) -> Result<bool> {
+    let spent = on!(tx, conn => sqlx::query(
+        "INSERT INTO discovery_days AS d (began_at, used) VALUES ($1, 1)
+             ON CONFLICT (began_at) DO UPDATE SET used = d.used + 1 WHERE d.used < $2",
+    )
+    .bind(day)
+    .bind(i64::from(messages_max))
+    .execute(conn)
+    .await
+    .map(|done| done.rows_affected()))?;
+    Ok(spent == 1)
+}
+
 /// When the day began in which messages of `user` are counted.
 pub async fn find_day(tx: &mut Tx, user: UserId) -> Result<Option<Timestamp>> {
     Ok(on!(tx, conn => sqlx::query_scalar(

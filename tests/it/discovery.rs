@@ -376,6 +376,9 @@ async fn a_history_shows_courses_as_they_are_now() {
     let chat = &page["data"][0];
     assert_eq!(titles(chat), ["Cooking"]);
     assert_eq!(chat["courses"][0]["price_per_minute"], "0.75");
-    assert_eq!(chat["reply"], "Of what was found, this is still on offer.", "it said there are two");
+    assert_eq!(
+        chat["reply"], "Of what was found, this is still on offer.",
+        "it said there are two"
+    );
     school.app.close().await;
 }

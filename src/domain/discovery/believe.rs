@@ -86,8 +86,7 @@ pub fn believe(answer: &str, offered: &[CourseId], instructions: &str) -> Option
 
 /// Whether a text has what prices and phone numbers are made of.
 fn has_figures(text: &str) -> bool {
-    let is_sign =
-        |c| CURRENCY_SIGNS.contains(c) || ('\u{20a0}'..='\u{20cf}').contains(&c);
+    let is_sign = |c| CURRENCY_SIGNS.contains(c) || ('\u{20a0}'..='\u{20cf}').contains(&c);
     text.chars().any(|c| c.is_numeric() || is_sign(c))
 }
 
@@ -166,7 +165,11 @@ mod tests {
             let picks = json!([{"course_id": offered[0], "why": text}]);
             let answer = json!({"reply": text, "picks": picks}).to_string();
             let believed = believe(&answer, &offered, TOLD).unwrap();
-            assert_eq!((believed.reply, believed.picks), (None, vec![(offered[0], None)]), "{text}");
+            assert_eq!(
+                (believed.reply, believed.picks),
+                (None, vec![(offered[0], None)]),
+                "{text}"
+            );
         }
     }
 

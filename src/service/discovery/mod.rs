@@ -21,7 +21,8 @@
 //!   untrue sentence, or praise, without digits, links and signs of money, beside a course that
 //!   really is on offer: a model's words are shown beside a course it picked, or not at all.
 //! * The quota is spent first, in the database, so no number of requests at once, on any node, can
-//!   overrun it; and it stays spent when the history is deleted.
+//!   overrun it; and it stays spent when the history is deleted. With it goes the quota of all
+//!   students together: when that is spent, the built-in provider answers.
 //! * Looking for candidates takes tens of statements on one connection, so only [`SEEKERS_MAX`] look
 //!   at once, and others wait without one.
 //! * Who hangs up does not stop it: what a model is asked is paid for, so it is kept.
@@ -32,7 +33,7 @@ mod prompt;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
-use tracing::info;
+use tracing::{info, warn};
 use uuid::Uuid;
 
 use self::candidates::{Candidate, Ground};
@@ -122,27 +123,36 @@ pub async fn chat(app: &App, student: &User, message: String) -> Result<Shown> {
 
 async fn answer(app: &App, student: &User, message: String) -> Result<Shown> {
     let now = app.clock.now();
-    spend(app, student.id, now).await?;
+    let may_ask = spend(app, student.id, now).await?;
     let ground = app.seekers.look(app, student, &message, now).await?;
-    let draft = draft(app, &ground, &message).await;
+    let draft = if may_ask { draft(app, &ground, &message).await } else { built_in(&ground) };
     keep(app, student.id, message, draft).await
 }
 
-/// Counts the message, before it costs anything.
-async fn spend(app: &App, user: UserId, now: Timestamp) -> Result<()> {
+/// Counts the message, before it costs anything. Says whether models may be asked about it.
+async fn spend(app: &App, user: UserId, now: Timestamp) -> Result<bool> {
     let mut tx = app.db.begin().await?;
-    let most = app.config.ai.messages_per_day;
-    if db::chats::spend(&mut tx, user, (now, now - DAY), most).await? {
-        return tx.commit().await;
+    let limits = &app.config.ai;
+    if !db::chats::spend(&mut tx, user, (now, now - DAY), limits.messages_per_day).await? {
+        let began = db::chats::find_day(&mut tx, user).await?.unwrap_or(now);
+        return Err(Error::RateLimited { retry_after: (began + DAY).since(now) });
     }
-    let began = db::chats::find_day(&mut tx, user).await?.unwrap_or(now);
-    Err(Error::RateLimited { retry_after: (began + DAY).since(now) })
+    let may_ask = !app.ai.is_empty()
+        && match limits.messages_per_day_all {
+            0 => true,
+            most => db::chats::spend_of_all(&mut tx, now.day(), most).await?,
+        };
+    tx.commit().await?;
+    if !may_ask && !app.ai.is_empty() {
+        warn!("no model is asked any more today: ai.messages_per_day_all is used up");
+    }
+    Ok(may_ask)
 }
 
 /// What a model says, as far as that can be used, or else what we say.
 async fn draft(app: &App, ground: &Ground, message: &str) -> Draft {
     let built_in = built_in(ground);
-    if app.ai.is_empty() || ground.candidates.is_empty() {
+    if ground.candidates.is_empty() {
         return built_in;
     }
     let prompt = prompt::of(ground, message);

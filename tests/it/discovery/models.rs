@@ -207,10 +207,13 @@ async fn no_model_advertises_or_names_a_price() {
                 "The original is €five, call +1 555 0100.",
                 [(week.as_str(), "It costs $ 1.")],
             ),
-            _ => Act::pick("Two fit, of which “Guitar chords in a week” is short.", [
-                (week.as_str(), "Short."),
-                (heard.course("Chords on the piano").as_str(), "Calm."),
-            ]),
+            _ => Act::pick(
+                "Two fit, of which “Guitar chords in a week” is short.",
+                [
+                    (week.as_str(), "Short."),
+                    (heard.course("Chords on the piano").as_str(), "Calm."),
+                ],
+            ),
         }
     })
     .await;
@@ -428,15 +431,46 @@ async fn what_one_student_writes_does_not_turn_a_model_off() {
     school.app.close().await;
 }
 
+/// Anybody can make accounts, each with a quota of its own.
+#[tokio::test]
+async fn all_students_together_have_so_many_messages_for_models() {
+    let provider = Provider::start(|heard| {
+        Act::pick("Here.", [(heard.course("Guitar for beginners").as_str(), "")])
+    })
+    .await;
+    for (most, asked) in [(5, 5), (0, 9)] {
+        let before = provider.heard().len();
+        let school = asking(&[&provider], |config| {
+            (config.ai.messages_per_day, config.ai.messages_per_day_all) = (3, most);
+        })
+        .await;
+        let students = [&school.student, &school.app.student().await, &school.app.student().await];
+        let asks = students
+            .iter()
+            .flat_map(|student| (0..4).map(|_| student.post(CHAT, json!({"message": "guitar"}))));
+        let replies = futures_util::future::join_all(asks).await;
+        let by = |provider: &str| {
+            replies.iter().filter(|reply| reply.body["provider"] == provider).count()
+        };
+        assert_eq!((by("openai"), by("built_in")), (asked, 9 - asked), "however many come at once");
+        for reply in &replies {
+            assert!(reply.status == 200 || reply.status == 429, "{reply:?}");
+        }
+        assert_eq!(provider.heard().len() - before, asked);
+        school.later(86_400_000);
+        assert_eq!(school.ask("guitar").await.is(200).body["provider"], "openai", "a new day");
+        school.app.close().await;
+    }
+}
+
 #[tokio::test]
 async fn all_models_together_have_the_time_of_a_request() {
     let (first, second) =
         (Provider::start(|_| Act::Hang).await, Provider::start(|_| Act::Hang).await);
-    let school =
-        asking(&[&first, &second], |config| {
-            (config.server.request_timeout_ms, config.ai.failures_max) = (2_000, 1);
-        })
-        .await;
+    let school = asking(&[&first, &second], |config| {
+        (config.server.request_timeout_ms, config.ai.failures_max) = (2_000, 1);
+    })
+    .await;
     for times in [1, 2] {
         let answer = school.ask("guitar").await.is(200).body;
         assert_eq!(answer["provider"], "built_in");
