@@ -89,7 +89,7 @@ pub(super) fn call(provider: Provider, model: &str, prompt: &Prompt, tokens_max:
 pub(super) fn read(provider: Provider, body: &[u8]) -> Result<Said, Trouble> {
     let said = match provider {
         Provider::OpenAi | Provider::Groq => parse::<Completion>(body)?.said(),
-        Provider::Anthropic => parse::<Message>(body)?.said(),
+        Provider::Anthropic => Ok(parse::<Message>(body)?.said()),
         Provider::Gemini => parse::<Content>(body)?.said(),
         Provider::BuiltIn => unreachable!("the built-in provider is not a model"),
     }?;
@@ -170,12 +170,12 @@ struct MessageUsage {
 }
 
 impl Message {
-    fn said(self) -> Result<Said, Trouble> {
+    fn said(self) -> Said {
         let is_declined = self.stop_reason.as_deref() == Some("refusal");
         let usage = self.usage.unwrap_or_default();
         let MessageUsage { input_tokens: input, output_tokens: output } = usage;
         let text = self.content.into_iter().map(|block| block.text).collect();
-        Ok(Said { text, tokens: Tokens { input, output }, is_declined })
+        Said { text, tokens: Tokens { input, output }, is_declined }
     }
 }
 
