@@ -87,14 +87,17 @@ impl Head {
 
 /// What `mvhd` says after its head.
 fn duration_ms(bytes: &[u8]) -> Option<u64> {
-    let (scale, duration) = match bytes.first()? {
-        0 => (number32(bytes.get(12..)?)?, u64::from(number32(bytes.get(16..)?)?)),
-        1 => (number32(bytes.get(20..)?)?, number64(bytes.get(24..)?)?),
+    let (scale, duration, unknown) = match bytes.first()? {
+        0 => {
+            let duration = number32(bytes.get(16..)?)?;
+            (number32(bytes.get(12..)?)?, u64::from(duration), u64::from(u32::MAX))
+        }
+        1 => (number32(bytes.get(20..)?)?, number64(bytes.get(24..)?)?, u64::MAX),
         _ => return None,
     };
     let ms = (u128::from(duration) * 1_000).checked_div(u128::from(scale))?;
     // Nothing, or all ones: the writer did not know.
-    u64::try_from(ms).ok().filter(|&ms| ms > 0 && duration != u64::from(u32::MAX))
+    u64::try_from(ms).ok().filter(|&ms| ms > 0 && duration != unknown)
 }
 
 fn number32(bytes: &[u8]) -> Option<u32> {
@@ -145,13 +148,19 @@ mod tests {
         assert_eq!(search(&[&ftyp[..], &late].concat()), Some(1));
     }
 
+    /// A `mvhd` of version 1.
+    fn long_mvhd(scale: u32, duration: u64) -> Vec<u8> {
+        let numbers = [&[1, 0, 0, 0][..], &[0; 16], &scale.to_be_bytes()].concat();
+        a_box("mvhd", &[&numbers[..], &duration.to_be_bytes(), &[0; 80]].concat())
+    }
+
     #[test]
     fn long_sizes_and_long_durations_are_read() {
-        let numbers = [&[1, 0, 0, 0][..], &[0; 16], &1_000_u32.to_be_bytes()].concat();
-        let numbers = [&numbers[..], &(1_u64 << 33).to_be_bytes(), &[0; 80]].concat();
-        let moov = a_box("moov", &a_box("mvhd", &numbers));
+        let moov = a_box("moov", &long_mvhd(1_000, 1 << 33));
         let mdat = [&1_u32.to_be_bytes()[..], b"mdat", &20_u64.to_be_bytes(), &[0; 4]].concat();
         assert_eq!(search(&[&mdat[..], &moov].concat()), Some(1 << 33));
+        let no_end_in_32_bits = a_box("moov", &long_mvhd(1_000, u64::from(u32::MAX)));
+        assert_eq!(search(&no_end_in_32_bits), Some(u64::from(u32::MAX)));
         let open = [&[0; 4][..], b"moov", &mvhd(10, 5)].concat();
         assert_eq!(search(&open), Some(500));
     }
@@ -167,6 +176,7 @@ mod tests {
             ("no scale", a_box("moov", &mvhd(0, 5))),
             ("no time", a_box("moov", &mvhd(600, 0))),
             ("not known", a_box("moov", &mvhd(600, u32::MAX))),
+            ("not known, and long", a_box("moov", &long_mvhd(1_000, u64::MAX))),
             ("a size too small", [&7_u32.to_be_bytes()[..], b"moov", &[0; 90]].concat()),
             ("too many boxes", [a_box("free", &[]).repeat(64), whole.clone()].concat()),
             ("cut off", whole[..30].to_vec()),

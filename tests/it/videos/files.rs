@@ -39,10 +39,19 @@ async fn a_file_is_uploaded_confirmed_and_played() {
     assert_eq!(response.status(), 200);
     assert_eq!(response.headers()["content-type"], MP4);
     assert_eq!(response.headers()["accept-ranges"], "bytes");
-    assert_eq!(response.headers()["x-content-type-options"], "nosniff");
+    assert_is_nothing_but_a_video(&response);
     assert_eq!(response.bytes().await.unwrap(), file);
     assert_eq!(studio.stored(), (1, 0));
     studio.app.close().await;
+}
+
+/// Also for a browser that opens the link as a page.
+#[track_caller]
+fn assert_is_nothing_but_a_video(response: &reqwest::Response) {
+    assert_eq!(response.headers()["content-type"], MP4);
+    assert_eq!(response.headers()["x-content-type-options"], "nosniff");
+    let policy = "default-src 'none'; media-src 'self'; sandbox";
+    assert_eq!(response.headers()["content-security-policy"], policy);
 }
 
 #[tokio::test]
@@ -63,6 +72,7 @@ async fn parts_of_a_file_are_sent() {
         assert_eq!(response.status(), 206, "{range}");
         let sent = format!("bytes {from}-{}/100000", to - 1);
         assert_eq!(response.headers()["content-range"], sent.as_str());
+        assert_is_nothing_but_a_video(&response);
         assert_eq!(response.bytes().await.unwrap(), &file[from..to], "{range}");
     }
     for range in ["bytes=100000-", "bytes=200000-300000", "bytes=5-4", "bytes=0-1,5-6"] {
@@ -72,6 +82,7 @@ async fn parts_of_a_file_are_sent() {
         assert_eq!(length.unwrap(), "bytes */100000", "{range}");
     }
     let head = studio.app.client.head(&url).send().await.unwrap();
+    assert_is_nothing_but_a_video(&head);
     assert_eq!(
         (head.status().as_u16(), &head.headers()["content-length"]),
         (200, &"100000".parse().unwrap())
