@@ -109,6 +109,20 @@ pub async fn find(tx: &mut Tx, id: SessionId) -> Result<Option<Session>> {
     Ok(row.map(Session::from))
 }
 
+/// Whether a session goes on, and its student has neither been suspended nor signed out of it.
+pub async fn is_active(tx: &mut Tx, id: SessionId) -> Result<bool> {
+    let found: Option<(SessionId,)> = on!(tx, conn => sqlx::query_as(
+        "SELECT s.id FROM sessions s JOIN users u ON u.id = s.student_id
+          WHERE s.id = $1 AND s.status = 'active' AND u.status = 'active'
+            AND NOT EXISTS
+              (SELECT l.id FROM logins l WHERE l.id = s.login_id AND l.ended_at IS NOT NULL)",
+    )
+    .bind(id)
+    .fetch_optional(conn)
+    .await)?;
+    Ok(found.is_some())
+}
+
 /// The session `student` has open, if any.
 pub async fn find_active(tx: &mut Tx, student: UserId) -> Result<Option<Session>> {
     let row: Option<Row> = on!(tx, conn => sqlx::query_as(concat!(

@@ -1,7 +1,8 @@
 //! `/media/{file_id}`: files in the data directory, for whoever has a link that says so.
 //!
-//! A link lets in by itself: no token is asked for, and none is worth anything here. With files in S3
-//! there is nothing at this path.
+//! A link lets in by itself: no token is asked for, and none is worth anything here. One that was given to
+//! a student does so while the session goes on that it names. With files in S3 there is nothing at this
+//! path.
 
 use std::{convert::Infallible, io};
 
@@ -30,7 +31,7 @@ use crate::{
     app::App,
     domain::media::ContentType,
     error::{Error, Result},
-    id::FileId,
+    id::{FileId, SessionId},
     service::videos,
     storage::{Action, Link, Local, Object},
 };
@@ -134,6 +135,7 @@ impl Output for TakenIn {
 struct LinkQuery {
     r#type: ContentType,
     size: u64,
+    session: Option<SessionId>,
     expires: i64,
     signature: String,
 }
@@ -147,7 +149,7 @@ fn check<'a>(
 ) -> Result<(Object, &'a Local)> {
     let local = app.storage.local().ok_or(Error::NotFound("file"))?;
     let object = Object { id, content_type: query.r#type, size_bytes: query.size };
-    let link = Link { action, object, expires: query.expires };
+    let link = Link { action, object, session: query.session, expires: query.expires };
     local.check(&link, &query.signature, app.clock.now())?;
     Ok((object, local))
 }
@@ -159,6 +161,9 @@ async fn play(
     Asked(mut request): Asked,
 ) -> Result<Played> {
     let (object, local) = check(&app, id, Action::Play, &query)?;
+    if let Some(session) = query.session {
+        videos::ensure_active(&app, session).await?;
+    }
     let mime = object.content_type.as_str().parse().expect("a type of the list is one");
     // A file never changes: whoever wants it as it was gets it.
     request.headers_mut().remove(header::IF_UNMODIFIED_SINCE);

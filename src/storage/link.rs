@@ -1,7 +1,8 @@
 //! Links to files in the data directory: who has one may do what it says, until it ends.
 //!
-//! Everything a link says is signed: what may be done, with which object, its type, its size, and until
-//! when. It is no token of anybody's, so no other key of Murph's signs one.
+//! Everything a link says is signed: what may be done, with which object, its type, its size, in which
+//! session, and until when. Whether that session goes on is for others to ask. A link is no token of
+//! anybody's, so no other key of Murph's signs one.
 
 use std::fmt;
 
@@ -12,6 +13,7 @@ use sha2::Sha256;
 use super::Object;
 use crate::{
     error::{Error, Result},
+    id::SessionId,
     time::Timestamp,
 };
 
@@ -61,6 +63,8 @@ impl Action {
 pub struct Link {
     pub action: Action,
     pub object: Object,
+    /// It is good while this one goes on; `None`: whatever happens.
+    pub session: Option<SessionId>,
     /// In seconds since 1970.
     pub expires: i64,
 }
@@ -70,7 +74,8 @@ impl Link {
     fn text(&self) -> String {
         let Object { id, content_type, size_bytes } = self.object;
         let (method, expires) = (self.action.method(), self.expires);
-        format!("{method}\n{id}\n{content_type}\n{size_bytes}\n{expires}")
+        let session = self.session.map(|session| session.to_string()).unwrap_or_default();
+        format!("{method}\n{id}\n{content_type}\n{size_bytes}\n{session}\n{expires}")
     }
 
     /// The link below `base`, signed with the first of `keys`.
@@ -78,9 +83,11 @@ impl Link {
         let Object { id, content_type, size_bytes } = self.object;
         let key = keys.first().expect("there is always a key");
         let signature = URL_SAFE_NO_PAD.encode(key.mac(self).finalize().into_bytes());
+        let session = self.session.map(|session| format!("&session={session}"));
+        let (session, expires) = (session.unwrap_or_default(), self.expires);
         format!(
-            "{base}/media/{id}?type={content_type}&size={size_bytes}&expires={}&signature={signature}",
-            self.expires
+            "{base}/media/{id}?type={content_type}&size={size_bytes}{session}&expires={expires}\
+             &signature={signature}"
         )
     }
 
@@ -109,7 +116,7 @@ mod tests {
             content_type: ContentType::Mp4,
             size_bytes: 100,
         };
-        Link { action: Action::Play, object, expires: 1_000 }
+        Link { action: Action::Play, object, session: None, expires: 1_000 }
     }
 
     fn at(seconds: i64) -> Timestamp {
@@ -144,6 +151,7 @@ mod tests {
         for other in [
             Link { action: Action::Upload, ..link },
             Link { expires: 1_001, ..link },
+            Link { session: Some(SessionId::new(at(5))), ..link },
             Link { object: Object { id: FileId::new(at(5)), ..object }, ..link },
             Link { object: Object { content_type: ContentType::Ogg, ..object }, ..link },
             Link { object: Object { size_bytes: 101, ..object }, ..link },
@@ -155,6 +163,18 @@ mod tests {
         }
         for altered in ["", "A", &signature[1..], &format!("{signature}A"), "\u{e9}"] {
             assert!(refusal(link.check(altered, &keys, at(0))).contains("not one"), "{altered}");
+        }
+    }
+
+    #[test]
+    fn a_link_of_a_session_is_of_no_other() {
+        let keys = [LinkKey::new(vec![1; 32])];
+        let link = Link { session: Some(SessionId::new(at(5))), ..link() };
+        let signature = signature(&link, &keys);
+        link.check(&signature, &keys, at(0)).unwrap();
+        for session in [None, Some(SessionId::new(at(6)))] {
+            let other = Link { session, ..link };
+            assert!(refusal(other.check(&signature, &keys, at(0))).contains("not one"));
         }
     }
 

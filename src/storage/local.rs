@@ -17,7 +17,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncSeekExt},
 };
 
-use super::{Action, Found, Link, LinkKey, Object, Spool};
+use super::{Found, Link, LinkKey, Spool};
 use crate::{
     error::{Error, Result},
     id::{FileId, NodeId},
@@ -42,8 +42,8 @@ impl Local {
         Self { directory, node, spools: AtomicU64::new(0), keys }
     }
 
-    pub(super) fn url(&self, base: &str, action: Action, object: Object, end: Timestamp) -> String {
-        Link { action, object, expires: end.seconds() }.url(base, &self.keys)
+    pub(super) fn url(&self, base: &str, link: &Link) -> String {
+        link.url(base, &self.keys)
     }
 
     /// Whether `signature` belongs to `link`, and the link is still good.

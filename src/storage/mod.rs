@@ -23,7 +23,7 @@ use crate::{
     config::{Config, StorageKind},
     domain::media::{ContentType, VideoFile},
     error::Result,
-    id::{FileId, NodeId},
+    id::{FileId, NodeId, SessionId},
     time::Timestamp,
 };
 
@@ -91,22 +91,29 @@ impl Storage {
         now: Timestamp,
     ) -> String {
         match self {
-            Self::Local(local) => local.url(base, Action::Upload, object, end(lifetime, now)),
+            Self::Local(local) => {
+                let expires = end(lifetime, now).seconds();
+                local.url(base, &Link { action: Action::Upload, object, session: None, expires })
+            }
             Self::S3 { bucket, .. } => bucket.upload_url(object, lifetime, now),
         }
     }
 
-    /// Where `object` may be read, for `lifetime`.
+    /// Where `object` may be read, for `lifetime`. From the data directory, while `session` goes on, if
+    /// one is named; S3 does not know of sessions.
     #[must_use]
     pub fn playback_url(
         &self,
         base: &str,
-        object: Object,
+        (object, session): (Object, Option<SessionId>),
         lifetime: Duration,
         now: Timestamp,
     ) -> String {
         match self {
-            Self::Local(local) => local.url(base, Action::Play, object, end(lifetime, now)),
+            Self::Local(local) => {
+                let expires = end(lifetime, now).seconds();
+                local.url(base, &Link { action: Action::Play, object, session, expires })
+            }
             Self::S3 { bucket, .. } => bucket.playback_url(object, lifetime, now),
         }
     }

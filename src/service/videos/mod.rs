@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use tracing::info;
 
 pub use self::{
-    playback::{Playback, playback},
+    playback::{Playback, ensure_active, playback},
     sweep::sweep,
     upload::{UploadLink, Wanted, confirm, expect, expected, take_in, upload},
 };

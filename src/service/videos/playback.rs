@@ -1,4 +1,9 @@
 //! Who may watch a video, and for how long a link to it is good.
+//!
+//! A student's link names the session it was given in, and Murph sends nothing by it once that has ended.
+//! It does so while the session has not begun to play: players load before they play. So what was
+//! downloaded while a session was open, watched or not, cannot be taken back; and a link to S3, which
+//! knows nothing of sessions, is good until it expires.
 
 use super::Which;
 use crate::{
@@ -11,6 +16,7 @@ use crate::{
         user::Role,
     },
     error::{Error, Result},
+    id::SessionId,
     money::Money,
     service::identity::Caller,
     storage::{self, Object},
@@ -51,22 +57,33 @@ pub async fn playback(
     drop(tx);
     let is_owner = user.is_some_and(|user| user.id == course.teacher_id);
     let most = app.config.storage.playback_url();
-    let lifetime = match (session, user) {
-        _ if is_owner || listed.is_preview => most,
+    let (lifetime, session) = match (session, user) {
+        _ if is_owner || listed.is_preview => (most, None),
         (Some(session), _) => {
             let left = left_of(app, &session, now).await;
             let price = session.terms.price_per_minute;
-            playback_lasts(price, left, most).ok_or_else(|| Error::InsufficientFunds {
+            let lasts = playback_lasts(price, left, most);
+            let lasts = lasts.ok_or_else(|| Error::InsufficientFunds {
                 required: meter::cost(price, PLAYBACK_MIN, Money::from_micros(i64::MAX)),
                 available: left,
-            })?
+            })?;
+            (lasts, Some(session.id))
         }
         (None, Some(_)) => return Err(Error::Forbidden("start a session on this course first")),
         (None, None) => return Err(Error::Unauthenticated("only previews are for everybody")),
     };
     let file = listed.file.ok_or(Error::VideoNotReady)?;
-    let url = app.storage.playback_url(&app.public_url(), Object::from(&file), lifetime, now);
+    let what = (Object::from(&file), session);
+    let url = app.storage.playback_url(&app.public_url(), what, lifetime, now);
     Ok(Playback { url, expires_at: storage::end(lifetime, now), file })
+}
+
+/// Refuses what a link was given for in a session that has ended since.
+pub async fn ensure_active(app: &App, session: SessionId) -> Result<()> {
+    if db::sessions::is_active(&mut app.db.read().await?, session).await? {
+        return Ok(());
+    }
+    Err(Error::Forbidden("the link is of a session that has ended"))
 }
 
 /// What is left of the hold of an open session. If its meter does not say, as if all the time since its

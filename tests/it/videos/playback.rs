@@ -93,6 +93,58 @@ async fn an_open_session_opens_its_course_whatever_becomes_of_it() {
     studio.app.close().await;
 }
 
+async fn assert_plays_nothing(studio: &Studio, url: &str) {
+    Reply::of(studio.fetch(url, None).await).await.refused(403, "forbidden");
+    Reply::of(studio.fetch(url, Some("bytes=0-9")).await).await.refused(403, "forbidden");
+    assert_eq!(studio.app.client.head(url).send().await.unwrap().status(), 403);
+}
+
+#[tokio::test]
+async fn a_link_of_a_session_ends_with_it() {
+    let studio = ready("0.60").await;
+    let student = studio.app.student_with("100.00").await;
+    // It has not begun to play: players load before they do.
+    let session = start(&studio, &student).await["session"]["id"].clone();
+    let session = session.as_str().unwrap();
+    let link = studio.watch_link(&student).await.is(200);
+    let url = link.body["url"].as_str().unwrap();
+    assert_eq!(studio.fetch(url, None).await.bytes().await.unwrap(), film(60_000, 1_000));
+    let named = format!("&session={session}");
+    assert!(url.contains(&named), "{url}");
+    let another = format!("&session={}", murph::id::SessionId::new(studio.app.now()));
+    for altered in [url.replace(&named, ""), url.replace(&named, &another)] {
+        assert_plays_nothing(&studio, &altered).await;
+    }
+    let end = format!("/sessions/{session}/end");
+    student.post(&end, json!({})).await.is(200);
+    assert_plays_nothing(&studio, url).await;
+
+    // Another one does not bring it back; signing out ends that at once.
+    studio.app.app.clock.advance(Duration::from_millis(1));
+    let player = Player::start(&studio.app, &student, studio.course).await;
+    assert_plays_nothing(&studio, url).await;
+    let link = studio.watch_link(&student).await.is(200);
+    let url = link.body["url"].as_str().unwrap();
+    assert_eq!(studio.fetch(url, None).await.status(), 200);
+    student.post("/auth/logout", json!({})).await.is(204);
+    assert_plays_nothing(&studio, url).await;
+    drop(player);
+    studio.app.close().await;
+}
+
+#[tokio::test]
+async fn a_link_of_somebody_who_is_suspended_plays_nothing() {
+    let studio = ready("0.60").await;
+    let (student, admin) = (studio.app.student_with("100.00").await, studio.app.admin().await);
+    start(&studio, &student).await;
+    let link = studio.watch_link(&student).await.is(200);
+    let url = link.body["url"].as_str().unwrap();
+    let path = format!("/users/{}", student.id);
+    admin.put(&path, json!({"status": "suspended"})).await.is(200);
+    assert_plays_nothing(&studio, url).await;
+    studio.app.close().await;
+}
+
 #[tokio::test]
 async fn a_link_lasts_no_longer_than_the_money() {
     // 30.00 are held, which last 100 seconds.
