@@ -131,9 +131,10 @@ pub async fn set_processing(tx: &mut Tx, id: FileId) -> Result<bool> {
     Ok(rows == 1)
 }
 
-/// It is good, and what is played from now on. Its video must have no other such file.
-pub async fn set_ready(tx: &mut Tx, id: FileId, duration_ms: Option<u64>) -> Result<()> {
-    on!(tx, conn => sqlx::query(
+/// It is good, and what is played from now on. Its video must have no other such file. `false`: somebody
+/// discarded it while it was looked at.
+pub async fn set_ready(tx: &mut Tx, id: FileId, duration_ms: Option<u64>) -> Result<bool> {
+    let rows = on!(tx, conn => sqlx::query(
         "UPDATE video_files SET status = 'ready', duration_ms = $2
           WHERE id = $1 AND status = 'processing'",
     )
@@ -141,8 +142,8 @@ pub async fn set_ready(tx: &mut Tx, id: FileId, duration_ms: Option<u64>) -> Res
     .bind(duration_ms.map(stored))
     .execute(conn)
     .await
-    .map(drop))?;
-    Ok(())
+    .map(|done| done.rows_affected()))?;
+    Ok(rows == 1)
 }
 
 /// It is not good.

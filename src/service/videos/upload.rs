@@ -219,7 +219,11 @@ async fn decide(
     let removed = match &verdict {
         Ok(duration) => {
             let replaced = db::video_files::discard_current(&mut tx, which.video_id).await?;
-            db::video_files::set_ready(&mut tx, id, *duration).await?;
+            if !db::video_files::set_ready(&mut tx, id, *duration).await? {
+                // Swept away meanwhile. What is played now must not be discarded for it.
+                tx.rollback().await?;
+                return Err(Error::UploadOver);
+            }
             if let Some(duration) = *duration {
                 listed.video.duration_ms = duration;
                 db::videos::update(&mut tx, &listed).await?;

@@ -1,7 +1,7 @@
 //! From a file to what is played: in the data directory, by links of our own.
 
 use futures_util::future::join_all;
-use murph::service::videos;
+use murph::{db::video_files, id::FileId, service::videos};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -139,6 +139,23 @@ async fn another_file_takes_its_place_when_it_is_good() {
     assert_eq!((&failed["status"], &failed["size_bytes"]), (&json!("ready"), &json!(2_000)));
     assert_eq!(failed["failure"], "does not begin like video/mp4");
     assert_eq!(studio.fetch(&studio.own_link().await, None).await.bytes().await.unwrap(), second);
+    studio.app.close().await;
+}
+
+#[tokio::test]
+async fn what_was_swept_away_meanwhile_does_not_become_ready() {
+    let studio = Studio::open().await;
+    let link = studio.link(MP4, 1_000).await;
+    let (_, id) = link["url"].as_str().unwrap().split_once('?').unwrap().0.rsplit_once('/').unwrap();
+    let id: FileId = id.parse().unwrap();
+    let mut tx = studio.app.app.db.begin().await.unwrap();
+    assert!(video_files::set_processing(&mut tx, id).await.unwrap());
+    let sweep = "UPDATE video_files SET status = 'discarded'";
+    crate::world::execute(&mut tx, sweep).await.unwrap();
+    assert!(!video_files::set_ready(&mut tx, id, None).await.unwrap());
+    crate::world::execute(&mut tx, "UPDATE video_files SET status = 'processing'").await.unwrap();
+    assert!(video_files::set_ready(&mut tx, id, None).await.unwrap());
+    tx.rollback().await.unwrap();
     studio.app.close().await;
 }
 
