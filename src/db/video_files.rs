@@ -1,6 +1,7 @@
 //! The files of videos.
 
 use sqlx::FromRow;
+use uuid::Uuid;
 
 use crate::{
     db::{
@@ -160,81 +161,126 @@ pub async fn set_failed(tx: &mut Tx, id: FileId, failure: &str) -> Result<()> {
     Ok(())
 }
 
-/// Makes discarding functions, which return what is to be removed.
-macro_rules! discard {
-    ($($(#[$doc:meta])* $name:ident: $which:literal;)*) => {$(
+/// Discards the file that was to be played, if there is one; returns what is to be removed.
+pub async fn discard_upload(tx: &mut Tx, video: VideoId) -> Result<Option<FileId>> {
+    Ok(on!(tx, conn => sqlx::query_scalar(
+        "UPDATE video_files SET status = 'discarded', failure = NULL
+          WHERE video_id = $1 AND status IN ('expected', 'uploaded', 'processing', 'failed')
+          RETURNING id",
+    )
+    .bind(video)
+    .fetch_optional(conn)
+    .await)?)
+}
+
+/// Discards the file that is played, if there is one. Links to it are good until `end`.
+pub async fn discard_current(tx: &mut Tx, video: VideoId, end: Timestamp) -> Result<()> {
+    on!(tx, conn => sqlx::query(
+        "UPDATE video_files SET status = 'discarded',
+                expires_at = CASE WHEN expires_at > $2 THEN expires_at ELSE $2 END
+          WHERE video_id = $1 AND status = 'ready'",
+    )
+    .bind(video)
+    .bind(end)
+    .execute(conn)
+    .await
+    .map(drop))?;
+    Ok(())
+}
+
+/// Uploads that nobody could add to since `before`, and that came to nothing.
+pub async fn list_abandoned(tx: &mut Tx, before: Timestamp, limit: i64) -> Result<Vec<FileId>> {
+    Ok(on!(tx, conn => sqlx::query_scalar(
+        "SELECT id FROM video_files
+          WHERE expires_at < $1 AND status <> 'ready' AND status <> 'discarded'
+          ORDER BY expires_at LIMIT $2",
+    )
+    .bind(before)
+    .bind(limit)
+    .fetch_all(conn)
+    .await)?)
+}
+
+/// Makes functions that list the files of what was deleted between two moments.
+macro_rules! list_of_deleted {
+    ($($(#[$doc:meta])* $name:ident: $from:literal;)*) => {$(
         $(#[$doc])*
-        pub async fn $name(tx: &mut Tx, video: VideoId) -> Result<Vec<FileId>> {
-            let ids: Vec<FileId> = on!(tx, conn => sqlx::query_scalar(concat!(
-                "UPDATE video_files SET status = 'discarded', failure = NULL
-                  WHERE video_id = $1 AND status ", $which, " RETURNING id"
+        pub async fn $name(
+            tx: &mut Tx,
+            (from, to): (Timestamp, Timestamp),
+            limit: i64,
+        ) -> Result<Vec<FileId>> {
+            Ok(on!(tx, conn => sqlx::query_scalar(concat!(
+                "SELECT f.id FROM ", $from, " AND f.status <> 'discarded' LIMIT $3"
             ))
-            .bind(video)
+            .bind(from)
+            .bind(to)
+            .bind(limit)
             .fetch_all(conn)
-            .await)?;
-            Ok(ids)
+            .await)?)
         }
     )*};
 }
 
-discard! {
-    /// The file that is played, if there is one.
-    discard_current: "= 'ready'";
-    /// The file that was to take its place, if there is one.
-    discard_upload: "IN ('expected', 'uploaded', 'processing', 'failed')";
-    /// Both.
-    discard_all: "<> 'discarded'";
+list_of_deleted! {
+    /// The files of courses that were deleted between two moments.
+    list_of_deleted_courses:
+        "courses c JOIN videos v ON v.course_id = c.id JOIN video_files f ON f.video_id = v.id
+          WHERE c.status = 'deleted' AND c.updated_at >= $1 AND c.updated_at < $2";
+    /// The files of videos that were deleted between two moments.
+    list_of_deleted_videos:
+        "videos v JOIN video_files f ON f.video_id = v.id
+          WHERE v.deleted_at IS NOT NULL AND v.deleted_at >= $1 AND v.deleted_at < $2";
 }
 
-/// Discards uploads that nobody could add to since `before`, and that came to nothing.
-pub async fn discard_abandoned(tx: &mut Tx, before: Timestamp, limit: i64) -> Result<u64> {
-    let rows = on!(tx, conn => sqlx::query(
+/// Discards a file, unless it has become what is played.
+pub async fn discard_abandoned(tx: &mut Tx, id: FileId) -> Result<()> {
+    on!(tx, conn => sqlx::query(
         "UPDATE video_files SET status = 'discarded', failure = NULL
-          WHERE status NOT IN ('ready', 'discarded') AND id IN
-            (SELECT id FROM video_files
-              WHERE expires_at < $1 AND status <> 'ready' AND status <> 'discarded'
-              ORDER BY expires_at LIMIT $2)",
+          WHERE id = $1 AND status <> 'ready' AND status <> 'discarded'",
+    )
+    .bind(id)
+    .execute(conn)
+    .await
+    .map(drop))?;
+    Ok(())
+}
+
+/// Discards a file of something that was deleted.
+pub async fn discard(tx: &mut Tx, id: FileId) -> Result<()> {
+    on!(tx, conn => sqlx::query(
+        "UPDATE video_files SET status = 'discarded', failure = NULL
+          WHERE id = $1 AND status <> 'discarded'",
+    )
+    .bind(id)
+    .execute(conn)
+    .await
+    .map(drop))?;
+    Ok(())
+}
+
+/// How far a list of discarded files was read: by when their links expired, and by their ids.
+pub type Place = (Timestamp, FileId);
+
+/// The place before all files.
+pub const BEGINNING: Place = (Timestamp::EPOCH, FileId::from_uuid(Uuid::nil()));
+
+/// Discarded files behind `after` whose links expired at `before` or earlier.
+pub async fn list_discarded(
+    tx: &mut Tx,
+    before: Timestamp,
+    after: Place,
+    limit: i64,
+) -> Result<Vec<Place>> {
+    Ok(on!(tx, conn => sqlx::query_as(
+        "SELECT expires_at, id FROM video_files
+          WHERE expires_at <= $1 AND (expires_at, id) > ($2, $3)
+            AND status <> 'ready' AND status = 'discarded'
+          ORDER BY expires_at, id LIMIT $4",
     )
     .bind(before)
-    .bind(limit)
-    .execute(conn)
-    .await
-    .map(|done| done.rows_affected()))?;
-    Ok(rows)
-}
-
-/// Discards the files of courses that were deleted between two moments.
-pub async fn discard_of_deleted_courses(
-    tx: &mut Tx,
-    (from, to): (Timestamp, Timestamp),
-    limit: i64,
-) -> Result<u64> {
-    let rows = on!(tx, conn => sqlx::query(
-        "UPDATE video_files SET status = 'discarded', failure = NULL
-          WHERE status <> 'discarded' AND id IN
-            (SELECT f.id FROM courses c
-               JOIN videos v ON v.course_id = c.id
-               JOIN video_files f ON f.video_id = v.id
-              WHERE c.status = 'deleted' AND c.updated_at >= $1 AND c.updated_at < $2
-                AND f.status <> 'discarded'
-              LIMIT $3)",
-    )
-    .bind(from)
-    .bind(to)
-    .bind(limit)
-    .execute(conn)
-    .await
-    .map(|done| done.rows_affected()))?;
-    Ok(rows)
-}
-
-/// Discarded files that nobody could upload any more at `now`.
-pub async fn list_discarded(tx: &mut Tx, now: Timestamp, limit: i64) -> Result<Vec<FileId>> {
-    Ok(on!(tx, conn => sqlx::query_scalar(
-        "SELECT id FROM video_files WHERE expires_at <= $1 AND status <> 'ready' AND status = 'discarded'
-          ORDER BY expires_at LIMIT $2",
-    )
-    .bind(now)
+    .bind(after.0)
+    .bind(after.1)
     .bind(limit)
     .fetch_all(conn)
     .await)?)

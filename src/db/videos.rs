@@ -145,12 +145,23 @@ impl ListedRow {
 
 /// A video of `course`, with its files.
 pub async fn find(tx: &mut Tx, course: CourseId, id: VideoId) -> Result<Option<ListedVideo>> {
+    find_as_of(tx, course, id, Timestamp::END).await
+}
+
+/// The same, also if it was deleted after `then`.
+pub async fn find_as_of(
+    tx: &mut Tx,
+    course: CourseId,
+    id: VideoId,
+    then: Timestamp,
+) -> Result<Option<ListedVideo>> {
     let row: Option<ListedRow> = on!(tx, conn => sqlx::query_as(
         "SELECT id, course_id, title, duration_ms, position, created_at, is_preview FROM videos
-          WHERE id = $1 AND course_id = $2 AND deleted_at IS NULL",
+          WHERE id = $1 AND course_id = $2 AND (deleted_at IS NULL OR deleted_at > $3)",
     )
     .bind(id)
     .bind(course)
+    .bind(then)
     .fetch_optional(conn)
     .await)?;
     let Some(row) = row else { return Ok(None) };

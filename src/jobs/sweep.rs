@@ -11,7 +11,7 @@ use crate::{app::App, error::OrLog, service::videos};
 /// How often it is done.
 const PERIOD: Duration = Duration::from_mins(1);
 
-/// The most files removed in one go.
+/// The most files removed in one transaction.
 const BATCH_MAX: u32 = 100;
 
 pub(super) async fn run(app: App) {

@@ -104,6 +104,17 @@ impl Studio {
         request.send().await.unwrap()
     }
 
+    /// Says how many files were removed; the job that does the same may have been first.
+    async fn sweep(&self) -> usize {
+        murph::service::videos::sweep(&self.app.app, 10, self.app.now()).await.unwrap()
+    }
+
+    /// Signed in again: the clock went on, and access tokens are short-lived.
+    async fn signed_in(mut self) -> Self {
+        self.teacher = self.app.log_in(&self.teacher.email, crate::harness::PASSWORD).await;
+        self
+    }
+
     /// What lies in the storage of the data directory: objects, and what is coming in.
     fn stored(&self) -> (usize, usize) {
         let directory = self.app.app.config.server.data_dir.join("media");

@@ -1,7 +1,9 @@
 //! The videos of a course: adding, ordering, changing and deleting them; their files; watching them.
 //!
 //! What is in the storage follows the database: an object is expected before it can be put, and removed
-//! after its row says that it may be. So whenever a Murph dies, [`sweep()`] finds what is left over.
+//! after its row says that it may be. So whenever a Murph dies, [`sweep()`] finds what is left over. What
+//! somebody may still be watching is left to it anyway: that is removed when no link and no session can
+//! lead there any more.
 
 mod playback;
 mod sweep;
@@ -118,7 +120,8 @@ pub async fn arrange(
     Ok(videos)
 }
 
-/// Takes a video away for good: of its teacher, or as an admin. What was watched of it stays.
+/// Takes a video away for good: of its teacher, or as an admin. What was watched of it stays, and so does
+/// its file while a session may be on it.
 pub async fn delete(app: &App, user: &User, which: Which, now: Timestamp) -> Result<()> {
     let Which { course_id, video_id } = which;
     let mut tx = app.db.begin().await?;
@@ -127,10 +130,10 @@ pub async fn delete(app: &App, user: &User, which: Which, now: Timestamp) -> Res
     let left = db::videos::list(&mut tx, course_id).await?;
     let left: Vec<VideoId> = left.iter().map(|video| video.id).collect();
     db::videos::arrange(&mut tx, course_id, &left).await?;
-    let files = db::video_files::discard_all(&mut tx, video_id).await?;
+    let upload = db::video_files::discard_upload(&mut tx, video_id).await?;
     tx.commit().await?;
     info!(video.id = %video_id, user.id = %user.id, "deleted video {video_id}");
-    remove(app, &files, now).await;
+    remove(app, upload, now).await;
     Ok(())
 }
 
@@ -148,9 +151,18 @@ async fn own_video(tx: &mut Tx, user: &User, which: Which) -> Result<ListedVideo
     listed.ok_or(Error::NotFound("video"))
 }
 
-/// Removes discarded files, after the commit that discarded them. What does not work now is swept later.
-async fn remove(app: &App, files: &[FileId], now: Timestamp) {
+/// Removes discarded files, after the commit that discarded them, and says which went. What does not
+/// work now is swept later.
+async fn remove(
+    app: &App,
+    files: impl IntoIterator<Item = FileId>,
+    now: Timestamp,
+) -> Vec<FileId> {
+    let mut gone = Vec::new();
     for file in files {
-        app.storage.remove(*file, now).await.or_log("removing a file");
+        if app.storage.remove(file, now).await.or_log("removing a file").is_some() {
+            gone.push(file);
+        }
     }
+    gone
 }

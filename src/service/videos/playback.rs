@@ -52,7 +52,10 @@ pub async fn playback(
     if session.is_none() && !course.is_shown_to(user.map(|user| (user.id, user.role))) {
         return Err(Error::NotFound("course"));
     }
-    let listed = db::videos::find(&mut tx, which.course_id, which.video_id).await?;
+    // Nor is a video lost to a session that was on it when it was deleted: it is charged for, too.
+    let since = session.as_ref().map_or(Timestamp::END, |session| session.started_at);
+    let Which { course_id, video_id } = which;
+    let listed = db::videos::find_as_of(&mut tx, course_id, video_id, since).await?;
     let listed = listed.ok_or(Error::NotFound("video"))?;
     drop(tx);
     let is_owner = user.is_some_and(|user| user.id == course.teacher_id);

@@ -1,38 +1,71 @@
-//! Removes files that are of no use any more: what nobody confirmed, what courses had that are deleted,
-//! and what could not be removed when it was discarded.
+//! Removes files that are of no use any more: what nobody confirmed, what was replaced, what courses and
+//! videos had that are deleted, and what could not be removed when it was discarded.
 
 use std::time::Duration;
 
+use super::remove;
 use crate::{app::App, db, domain::meter, error::Result, time::Timestamp};
 
 /// How long what was uploaded waits to be confirmed, after the link for it has expired; and how long
 /// it is told why an upload failed.
 const UNCONFIRMED_KEPT: Duration = Duration::from_hours(24);
 
-/// For how long after a course was deleted its files are looked for. A Murph that did not run for all
-/// of that time leaves them where they are.
+/// For how long after a course or a video was deleted its files are looked for. A Murph that did not run
+/// for all of that time leaves them where they are.
 const DELETED_SEEN: Duration = Duration::from_hours(30 * 24);
 
-/// Removes at most `limit` files, and says how many. Safe to be done by several nodes at once.
-pub async fn sweep(app: &App, limit: u32, now: Timestamp) -> Result<usize> {
-    let limit = i64::from(limit);
-    let mut tx = app.db.begin().await?;
-    db::video_files::discard_abandoned(&mut tx, now - UNCONFIRMED_KEPT, limit).await?;
-    // Sessions that were open when the course was deleted go on.
-    let deleted = (now - DELETED_SEEN, now - meter::AGE_MAX);
-    db::video_files::discard_of_deleted_courses(&mut tx, deleted, limit).await?;
-    // Not before its link has expired: somebody could put it there again.
-    let discarded = db::video_files::list_discarded(&mut tx, now, limit).await?;
-    tx.commit().await?;
-    for &file in &discarded {
-        app.storage.remove(file, now).await?;
-    }
-    if !discarded.is_empty() {
-        let mut tx = app.db.begin().await?;
-        for &file in &discarded {
-            db::video_files::delete(&mut tx, file).await?;
+/// Removes files, `batch` of them at a time, until there are no more or Murph stops, and says how many.
+/// Safe to be done by several nodes at once. A file that cannot be removed is tried again the next time.
+pub async fn sweep(app: &App, batch: u32, now: Timestamp) -> Result<usize> {
+    let limit = i64::from(batch);
+    while discard(app, limit, now).await? && !app.stop.is_cancelled() {}
+    // An upload that began just before its link expired may take as long again, and would put there what
+    // nobody remembers.
+    let before = now - app.config.storage.upload_url();
+    let (mut removed, mut after) = (0, db::video_files::BEGINNING);
+    loop {
+        let mut tx = app.db.read().await?;
+        let files = db::video_files::list_discarded(&mut tx, before, after, limit).await?;
+        drop(tx);
+        let Some(&last) = files.last() else { return Ok(removed) };
+        after = last;
+        let read = files.len();
+        let gone = remove(app, files.into_iter().map(|(_, file)| file), now).await;
+        if !gone.is_empty() {
+            let mut tx = app.db.begin().await?;
+            for &file in &gone {
+                db::video_files::delete(&mut tx, file).await?;
+            }
+            tx.commit().await?;
         }
-        tx.commit().await?;
+        removed += gone.len();
+        if i64::try_from(read).is_ok_and(|read| read < limit) || app.stop.is_cancelled() {
+            return Ok(removed);
+        }
     }
-    Ok(discarded.len())
+}
+
+/// Discards what is of no use any more, a batch of each kind. `true`: there may be more.
+async fn discard(app: &App, limit: i64, now: Timestamp) -> Result<bool> {
+    let mut tx = app.db.read().await?;
+    let abandoned =
+        db::video_files::list_abandoned(&mut tx, now - UNCONFIRMED_KEPT, limit).await?;
+    // Sessions that were open when it was deleted go on.
+    let then = (now - DELETED_SEEN, now - meter::AGE_MAX);
+    let mut deleted = db::video_files::list_of_deleted_courses(&mut tx, then, limit).await?;
+    deleted.extend(db::video_files::list_of_deleted_videos(&mut tx, then, limit).await?);
+    drop(tx);
+    if abandoned.is_empty() && deleted.is_empty() {
+        return Ok(false);
+    }
+    let mut tx = app.db.begin().await?;
+    for &file in &abandoned {
+        db::video_files::discard_abandoned(&mut tx, file).await?;
+    }
+    for &file in &deleted {
+        db::video_files::discard(&mut tx, file).await?;
+    }
+    tx.commit().await?;
+    let is_full = |files: usize| i64::try_from(files).is_ok_and(|files| files >= limit);
+    Ok(is_full(abandoned.len()) || is_full(deleted.len()))
 }

@@ -67,7 +67,7 @@ pub async fn expect(
     let replaced = db::video_files::discard_upload(&mut tx, which.video_id).await?;
     db::video_files::insert(&mut tx, &file).await?;
     tx.commit().await?;
-    remove(app, &replaced, now).await;
+    remove(app, replaced, now).await;
     let object = Object::from(&file);
     let url = app.storage.upload_url(&app.public_url(), object, lifetime, now);
     Ok(UploadLink { url, file })
@@ -103,7 +103,7 @@ pub async fn take_in(app: &App, file: &VideoFile, spool: Spool, now: Timestamp) 
     // Confirmed meanwhile is fine. Discarded meanwhile, nobody else would ever remove it.
     let is_over = found.is_none_or(|found| found.status == FileStatus::Discarded);
     if !is_expected && is_over {
-        remove(app, &[file.id], now).await;
+        remove(app, [file.id], now).await;
         return Err(Error::UploadOver);
     }
     info!(video.id = %file.video_id, file.id = %file.id, "took file {} in", file.id);
@@ -130,7 +130,7 @@ pub async fn upload(
 /// Looks at what was uploaded for a video of `teacher`, and plays it from now on if it is good.
 ///
 /// Safe to be done by several at once, and again: the first one to finish decides. What was played
-/// before is removed then.
+/// before is left to whoever has a link to it, and then to the sweep.
 pub async fn confirm(
     app: &App,
     teacher: &User,
@@ -218,7 +218,8 @@ async fn decide(
     };
     let removed = match &verdict {
         Ok(duration) => {
-            let replaced = db::video_files::discard_current(&mut tx, which.video_id).await?;
+            let end = storage::end(app.config.storage.playback_url(), now);
+            db::video_files::discard_current(&mut tx, which.video_id, end).await?;
             if !db::video_files::set_ready(&mut tx, id, *duration).await? {
                 // Swept away meanwhile. What is played now must not be discarded for it.
                 tx.rollback().await?;
@@ -228,17 +229,17 @@ async fn decide(
                 listed.video.duration_ms = duration;
                 db::videos::update(&mut tx, &listed).await?;
             }
-            replaced
+            None
         }
         Err(failure) => {
             db::video_files::set_failed(&mut tx, id, failure).await?;
-            vec![id]
+            Some(id)
         }
     };
     let listed = db::videos::find(&mut tx, which.course_id, which.video_id).await?;
     tx.commit().await?;
     let status = if verdict.is_ok() { FileStatus::Ready } else { FileStatus::Failed };
     info!(video.id = %which.video_id, file.id = %id, %status, "looked at file {id}: {status}");
-    remove(app, &removed, now).await;
+    remove(app, removed, now).await;
     listed.ok_or(Error::NotFound("video"))
 }

@@ -132,8 +132,19 @@ async fn another_file_takes_its_place_when_it_is_good() {
     let swapped = studio.post("confirm", json!({})).await.is(200).body;
     assert_eq!((&swapped["size_bytes"], &swapped["duration_ms"]), (&json!(2_000), &json!(2_000)));
     assert_eq!(studio.fetch(&studio.own_link().await, None).await.bytes().await.unwrap(), second);
-    assert_eq!(studio.stored(), (1, 0), "the first one is gone");
-    Reply::of(studio.fetch(&old_link, None).await).await.refused(404, "not_found");
+    // Who is watching the first one goes on until the link ends, and only then it is removed.
+    studio.app.app.clock.advance(Duration::from_secs(299));
+    assert_eq!(studio.sweep().await, 0);
+    assert_eq!(studio.fetch(&old_link, None).await.bytes().await.unwrap(), first);
+    studio.app.app.clock.advance(Duration::from_secs(1));
+    Reply::of(studio.fetch(&old_link, None).await).await.refused(403, "forbidden");
+    studio.app.app.clock.advance(Duration::from_hours(1) - Duration::from_secs(301));
+    assert_eq!((studio.sweep().await, studio.stored()), (0, (2, 0)));
+    // As long again: see an upload that is still running when its link ends.
+    studio.app.app.clock.advance(Duration::from_hours(1) + Duration::from_secs(1));
+    studio.sweep().await;
+    assert_eq!(studio.stored(), (1, 0));
+    let studio = studio.signed_in().await;
 
     let failed = studio.upload(MP4, b"no film").await.body;
     assert_eq!((&failed["status"], &failed["size_bytes"]), (&json!("ready"), &json!(2_000)));
@@ -173,8 +184,8 @@ async fn many_may_confirm_at_once() {
             let reply = reply.is(200).body;
             assert!(reply == last || reply["status"] == "processing", "{reply}");
         }
-        assert_eq!(studio.stored(), (1, 0));
     }
+    assert_eq!(studio.stored(), (2, 0), "one of them was replaced");
     studio.app.close().await;
 }
 
@@ -199,11 +210,10 @@ async fn what_nobody_confirms_or_needs_is_swept_away() {
     let app = &studio.app.app;
     let link = studio.link(MP4, 1_000).await;
     studio.put(&link, film(1_000, 1_000)).await.is(200);
-    let sweep = async || videos::sweep(app, 10, studio.app.now()).await.unwrap();
-    assert_eq!(sweep().await, 0);
+    assert_eq!(studio.sweep().await, 0);
     app.clock.advance(Duration::from_hours(25) + Duration::from_secs(1));
     // Either this finds it, or the job that does the same did.
-    sweep().await;
+    studio.sweep().await;
     assert_eq!(studio.stored(), (0, 0));
     studio.app.close().await;
 
@@ -214,15 +224,50 @@ async fn what_nobody_confirms_or_needs_is_swept_away() {
     let mut tx = app.db.begin().await.unwrap();
     crate::world::execute(&mut tx, "UPDATE video_files SET status = 'discarded'").await.unwrap();
     tx.commit().await.unwrap();
-    assert_eq!(
-        videos::sweep(app, 10, studio.app.now()).await.unwrap(),
-        0,
-        "its link is still good"
-    );
-    app.clock.advance(Duration::from_hours(1));
-    assert_eq!(videos::sweep(app, 10, studio.app.now()).await.unwrap(), 1);
+    assert_eq!(studio.sweep().await, 0, "its link is still good");
+    app.clock.advance(Duration::from_hours(2) - Duration::from_secs(1));
+    assert_eq!(studio.sweep().await, 0, "an upload may still be running");
+    app.clock.advance(Duration::from_secs(1));
+    // Either this finds it, or the job that does the same did.
+    studio.sweep().await;
     assert_eq!(studio.stored(), (0, 0));
-    assert_eq!(videos::sweep(app, 10, studio.app.now()).await.unwrap(), 0);
+    assert_eq!(studio.sweep().await, 0);
+    studio.app.close().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_removed_keeps_nothing_else() {
+    let studio = Studio::open().await;
+    let app = &studio.app.app;
+    for _ in 0..5 {
+        studio.upload(MP4, &film(1_000, 1_000)).await;
+    }
+    assert_eq!(studio.stored(), (5, 0));
+    let mut tx = app.db.read().await.unwrap();
+    let after = video_files::BEGINNING;
+    let late = studio.app.now() + Duration::from_hours(9);
+    let files = video_files::list_discarded(&mut tx, late, after, 9).await.unwrap();
+    drop(tx);
+    assert_eq!(files.len(), 4);
+    // Not a file any more: removing it fails, also for root.
+    let media = app.config.server.data_dir.join("media");
+    for (_, stuck) in &files[..2] {
+        let path = media.join(stuck.to_string());
+        std::fs::remove_file(&path).unwrap();
+        std::fs::create_dir(&path).unwrap();
+    }
+    app.clock.advance(Duration::from_hours(3));
+    // Batches of one, of which the first two come to nothing.
+    videos::sweep(app, 1, studio.app.now()).await.unwrap();
+    assert_eq!(studio.stored(), (1, 0));
+    for (_, stuck) in &files[..2] {
+        std::fs::remove_dir(media.join(stuck.to_string())).unwrap();
+    }
+    studio.sweep().await;
+    let mut tx = app.db.read().await.unwrap();
+    let files = video_files::list_discarded(&mut tx, late, after, 9).await.unwrap();
+    drop(tx);
+    assert_eq!(files, []);
     studio.app.close().await;
 }
 
@@ -234,10 +279,10 @@ async fn the_files_of_a_deleted_course_go_when_no_session_can_need_them() {
     let path = format!("/courses/{}", studio.course);
     studio.teacher.send(reqwest::Method::DELETE, &path, None, &[]).await.is(204);
     app.clock.advance(Duration::from_hours(12));
-    videos::sweep(app, 10, studio.app.now()).await.unwrap();
+    studio.sweep().await;
     assert_eq!(studio.stored(), (1, 0));
     app.clock.advance(Duration::from_secs(1));
-    videos::sweep(app, 10, studio.app.now()).await.unwrap();
+    studio.sweep().await;
     assert_eq!(studio.stored(), (0, 0));
     studio.app.close().await;
 }

@@ -93,6 +93,25 @@ async fn an_open_session_opens_its_course_whatever_becomes_of_it() {
     studio.app.close().await;
 }
 
+#[tokio::test]
+async fn a_deleted_video_is_played_by_who_was_there_before() {
+    let studio = ready("0.60").await;
+    let app = &studio.app;
+    let (before, after) = (app.student_with("30.00").await, app.student_with("30.00").await);
+    start(&studio, &before).await;
+    app.app.clock.advance(Duration::from_millis(1));
+    studio.teacher.send(reqwest::Method::DELETE, &studio.path, None, &[]).await.is(204);
+    app.app.clock.advance(Duration::from_millis(1));
+    start(&studio, &after).await;
+    let link = studio.watch_link(&before).await.is(200);
+    let url = link.body["url"].as_str().unwrap();
+    assert_eq!(studio.fetch(url, None).await.bytes().await.unwrap(), film(60_000, 1_000));
+    for person in [&after, &studio.teacher] {
+        studio.watch_link(person).await.refused(404, "not_found");
+    }
+    studio.app.close().await;
+}
+
 async fn assert_plays_nothing(studio: &Studio, url: &str) {
     Reply::of(studio.fetch(url, None).await).await.refused(403, "forbidden");
     Reply::of(studio.fetch(url, Some("bytes=0-9")).await).await.refused(403, "forbidden");
