@@ -14,6 +14,9 @@ use crate::domain::media::{ContentType, PLAYBACK_MIN};
 /// The most that S3 takes in one PUT.
 const PUT_MAX_BYTES: u64 = 5 * 1_024 * 1_024 * 1_024;
 
+/// More on one disk is a mistake in the unit.
+const DISK_MAX_BYTES: u64 = 1 << 60;
+
 /// Where files are kept, and on which terms they are taken and given.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -29,6 +32,14 @@ pub struct Storage {
     pub secret_access_key: Secret,
     /// Of one file.
     pub max_bytes: u64,
+    /// Of all files of a teacher, with those that are expected and those that are still to be removed.
+    pub teacher_max_bytes: u64,
+    /// What stays free on the disk, for everything else that is kept there.
+    pub reserve_bytes: u64,
+    /// Files that come in through this node at once.
+    pub uploads_at_once: usize,
+    /// Files that this node sends at once.
+    pub streams_max: usize,
     /// What files may be.
     pub content_types: Vec<ContentType>,
     /// How long a link for uploading is good, and how long an upload may take.
@@ -71,6 +82,10 @@ pub enum StorageKind {
 /// What can be read but not used.
 pub(super) fn check(storage: &Storage, problems: &mut Problems) {
     within("storage.max_bytes", storage.max_bytes, 1..=PUT_MAX_BYTES, problems);
+    within("storage.teacher_max_bytes", storage.teacher_max_bytes, 1..=DISK_MAX_BYTES, problems);
+    within("storage.reserve_bytes", storage.reserve_bytes, 0..=DISK_MAX_BYTES, problems);
+    within("storage.uploads_at_once", storage.uploads_at_once, 1..=100_000, problems);
+    within("storage.streams_max", storage.streams_max, 1..=1_000_000, problems);
     within("storage.upload_url_seconds", storage.upload_url_seconds, 60..=DAY_SECONDS, problems);
     let playback_min = PLAYBACK_MIN.as_secs();
     let playback = storage.playback_url_seconds;

@@ -10,7 +10,7 @@ use crate::{
     },
     domain::media::{ContentType, FileStatus, VideoFile},
     error::Result,
-    id::{CourseId, FileId, VideoId},
+    id::{CourseId, FileId, UserId, VideoId},
     time::Timestamp,
 };
 
@@ -284,6 +284,19 @@ pub async fn list_discarded(
     .bind(limit)
     .fetch_all(conn)
     .await)?)
+}
+
+/// What all files of a teacher take up, or may come to: but for those that were found to be no good.
+pub async fn sum_bytes(tx: &mut Tx, teacher: UserId) -> Result<u64> {
+    let sum: i64 = on!(tx, conn => sqlx::query_scalar(
+        "SELECT CAST(COALESCE(SUM(f.size_bytes), 0) AS BIGINT)
+           FROM courses c JOIN videos v ON v.course_id = c.id JOIN video_files f ON f.video_id = v.id
+          WHERE c.teacher_id = $1 AND f.status <> 'failed'",
+    )
+    .bind(teacher)
+    .fetch_one(conn)
+    .await)?;
+    Ok(count(sum))
 }
 
 /// Forgets a discarded file.

@@ -3,8 +3,11 @@
 //! A link lets in by itself: no token is asked for, and none is worth anything here. One that was given to
 //! a student does so while the session goes on that it names. With files in S3 there is nothing at this
 //! path.
+//!
+//! Sending ends [`SLACK`] after the link: players ask for another one in time. What a connection holds
+//! then, one that takes nothing is rid of by `server.idle_timeout_ms`.
 
-use std::{convert::Infallible, io};
+use std::{convert::Infallible, io, time::Duration};
 
 use axum::{
     body::Body,
@@ -13,10 +16,11 @@ use axum::{
     middleware,
     response::{IntoResponse, Response},
 };
-use http_body_util::BodyExt;
+use futures_util::StreamExt;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
+use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 use tower::ServiceExt;
 use tower_http::services::ServeFile;
 
@@ -35,6 +39,9 @@ use crate::{
     service::videos,
     storage::{Action, Link, Local, Object},
 };
+
+/// How long after the end of its link a file is still being sent: for a part that was asked for in time.
+const SLACK: Duration = Duration::from_mins(1);
 
 /// Routes outside of the prefix, and not within the limits of other requests.
 pub(super) fn routes() -> Routes {
@@ -164,12 +171,15 @@ async fn play(
     if let Some(session) = query.session {
         videos::ensure_active(&app, session).await?;
     }
+    let place = local.stream()?;
     let mime = object.content_type.as_str().parse().expect("a type of the list is one");
     // A file never changes: whoever wants it as it was gets it.
     request.headers_mut().remove(header::IF_UNMODIFIED_SINCE);
     let file = ServeFile::new_with_mime(local.path_of(id), &mime);
     let served = file.oneshot(request).await.unwrap_or_else(|never| match never {});
-    let mut response = served.map(|body| Body::new(body.map_err(axum::Error::new)));
+    let left = u64::try_from(query.expires - app.clock.now().seconds()).unwrap_or_default();
+    let end = Instant::now() + Duration::from_secs(left) + SLACK;
+    let mut response = served.map(|body| until(end, Body::new(body), place));
     match response.status() {
         StatusCode::NOT_FOUND => return Err(Error::NotFound("file")),
         StatusCode::RANGE_NOT_SATISFIABLE => return Ok(Played(not_within(&response, object))),
@@ -183,6 +193,18 @@ async fn play(
     let policy = HeaderValue::from_static("default-src 'none'; media-src 'self'; sandbox");
     response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
     Ok(Played(response))
+}
+
+/// A body that breaks off at `end`, and gives its place back with its last piece.
+fn until(end: Instant, body: Body, place: OwnedSemaphorePermit) -> Body {
+    let pieces = body.into_data_stream().map(move |piece| {
+        let _held = &place;
+        if Instant::now() >= end {
+            return Err(io::Error::other("the link ended a while ago"));
+        }
+        piece.map_err(io::Error::other)
+    });
+    Body::from_stream(pieces)
 }
 
 fn not_within(response: &Response, object: Object) -> Response {
@@ -218,10 +240,40 @@ async fn put(
         return Err(wrong_size());
     }
     let file = videos::expected(&app, id).await.map_err(upload::logged)?;
-    let spool = receive(&app, request.into_body().into_data_stream(), size_bytes).await?;
+    let spool = app.storage.spool(Some(id)).await.map_err(upload::logged)?;
+    let body = request.into_body().into_data_stream();
+    let spool = receive(&app, spool, body, size_bytes).await?;
     if spool.size_bytes() != size_bytes {
         return Err(wrong_size());
     }
     videos::take_in(&app, &file, spool, app.clock.now()).await.map_err(upload::logged)?;
     Ok(TakenIn)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{convert::Infallible, sync::Arc};
+
+    use bytes::Bytes;
+    use futures_util::stream;
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_body_without_end_breaks_off_and_gives_its_place_back() {
+        let places = Arc::new(Semaphore::new(1));
+        let place = Arc::clone(&places).try_acquire_owned().unwrap();
+        let endless = stream::repeat_with(|| Ok::<_, Infallible>(Bytes::from_static(b"film")));
+        let end = Instant::now() + Duration::from_millis(50);
+        let mut pieces = until(end, Body::from_stream(endless), place).into_data_stream();
+        assert_eq!(pieces.next().await.unwrap().unwrap(), "film");
+        while let Some(Ok(piece)) = pieces.next().await {
+            assert_eq!(piece, "film");
+        }
+        assert!(Instant::now() >= end);
+        assert_eq!(places.available_permits(), 0);
+        drop(pieces);
+        assert_eq!(places.available_permits(), 1);
+    }
 }

@@ -99,14 +99,14 @@ pub(super) async fn closing(mut response: Response) -> Response {
     response
 }
 
-/// Reads all of `body` into a file, of `most` bytes or fewer.
+/// Reads all of `body` into `spool`, which has `most` bytes then, or fewer.
 pub(super) async fn receive<E>(
     app: &App,
+    spool: Spool,
     body: impl Stream<Item = Result<Bytes, E>> + Unpin,
     most: u64,
 ) -> Result<Spool, Problem> {
-    let mut body = body;
-    let mut spool = app.storage.spool().await.map_err(logged)?;
+    let (mut spool, mut body) = (spool, body);
     let pause_max = app.config.server.body_timeout();
     let end = Instant::now() + app.config.storage.upload_url();
     loop {
@@ -142,7 +142,8 @@ async fn file(
 ) -> Result<Json<VideoView>, Problem> {
     let which = Which::from(path);
     // Before gigabytes come in.
-    videos::ensure_own(&app, &teacher.user, which).await.map_err(logged)?;
+    let most = videos::room(&app, &teacher.user, which).await.map_err(logged)?;
+    let spool = app.storage.spool(None).await.map_err(logged)?;
     let unread = Unread::default();
     let request = request.map(|body| unread.count(body));
     let mut form = Multipart::from_request(request, &app).await.map_err(|_| {
@@ -152,7 +153,7 @@ async fn file(
     let Some(part) = next(&app, &mut form).await? else {
         return Err(invalid("file", "is missing"));
     };
-    let received = take(&app, part, &unread).await?;
+    let received = take(&app, part, (spool, most), &unread).await?;
     if let Some(part) = next(&app, &mut form).await? {
         let name = part.name().unwrap_or_default();
         return Err(invalid(
@@ -211,6 +212,7 @@ fn broken(error: &MultipartError) -> Problem {
 async fn take(
     app: &App,
     part: Field<'_>,
+    (spool, most): (Spool, u64),
     unread: &Unread,
 ) -> Result<(ContentType, Spool), Problem> {
     if part.name() != Some("file") {
@@ -220,7 +222,7 @@ async fn take(
     let content_type =
         content_type.map_err(|problem| invalid("file", &format!("its type {problem}")))?;
     let part = part.inspect_ok(|piece| unread.less(piece));
-    let spool = receive(app, part, app.config.storage.max_bytes).await?;
+    let spool = receive(app, spool, part, most).await?;
     match spool.size_bytes() {
         0 => Err(invalid("file", "is empty")),
         _ => Ok((content_type, spool)),

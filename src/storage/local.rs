@@ -15,10 +15,12 @@ use std::{
 use tokio::{
     fs,
     io::{AsyncReadExt, AsyncSeekExt},
+    sync::OwnedSemaphorePermit,
 };
 
-use super::{Found, Link, LinkKey, Spool};
+use super::{Found, Link, LinkKey, Spool, places::Places, spool::Room};
 use crate::{
+    config,
     error::{Error, Result},
     id::{FileId, NodeId},
     time::Timestamp,
@@ -34,12 +36,31 @@ pub struct Local {
     /// Several nodes may share the directory.
     node: NodeId,
     spools: AtomicU64,
+    places: Places,
+    reserve_bytes: u64,
     keys: Vec<LinkKey>,
 }
 
 impl Local {
-    pub(super) fn new(directory: PathBuf, node: NodeId, keys: Vec<LinkKey>) -> Self {
-        Self { directory, node, spools: AtomicU64::new(0), keys }
+    pub(super) fn new(
+        directory: PathBuf,
+        node: NodeId,
+        keys: Vec<LinkKey>,
+        settings: &config::Storage,
+    ) -> Self {
+        Self {
+            directory,
+            node,
+            spools: AtomicU64::new(0),
+            places: Places::new(settings),
+            reserve_bytes: settings.reserve_bytes,
+            keys,
+        }
+    }
+
+    /// A place to send a file from, for as long as it is held.
+    pub fn stream(&self) -> Result<OwnedSemaphorePermit> {
+        self.places.stream()
     }
 
     pub(super) fn url(&self, base: &str, link: &Link) -> String {
@@ -61,12 +82,14 @@ impl Local {
         self.directory.join("incoming")
     }
 
-    pub(super) async fn spool(&self) -> Result<Spool> {
+    pub(super) async fn spool(&self, file: Option<FileId>) -> Result<Spool> {
+        let place = self.places.upload(file)?;
         let nth = self.spools.fetch_add(1, Ordering::Relaxed);
         let path = self.incoming().join(format!("{}.{nth}", self.node));
         let spool = async {
             fs::create_dir_all(self.incoming()).await?;
-            Spool::create(path).await
+            let room = Room { directory: self.incoming(), reserve_bytes: self.reserve_bytes };
+            Spool::create(path, room, place).await
         };
         spool.await.map_err(|error| Error::storage("beginning to take a file in", error))
     }

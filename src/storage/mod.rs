@@ -8,6 +8,7 @@
 
 mod link;
 mod local;
+mod places;
 mod s3;
 mod spool;
 
@@ -62,7 +63,8 @@ pub enum Storage {
 impl Storage {
     /// Opens the configured one. `keys` sign links to what is in the data directory.
     pub fn open(config: &Config, node: NodeId, keys: &[LinkKey]) -> Result<Self> {
-        let local = Local::new(config.server.data_dir.join(DIRECTORY), node, keys.to_vec());
+        let directory = config.server.data_dir.join(DIRECTORY);
+        let local = Local::new(directory, node, keys.to_vec(), &config.storage);
         Ok(match config.storage.kind {
             StorageKind::Local => Self::Local(local),
             StorageKind::S3 => {
@@ -118,10 +120,11 @@ impl Storage {
         }
     }
 
-    /// Begins to take in a file that comes through Murph.
-    pub async fn spool(&self) -> Result<Spool> {
+    /// Begins to take in a file that comes through Murph: `file`, if it is known already which one. No
+    /// more than so many at once, and none on a disk that is nearly full.
+    pub async fn spool(&self, file: Option<FileId>) -> Result<Spool> {
         match self {
-            Self::Local(local) | Self::S3 { spools: local, .. } => local.spool().await,
+            Self::Local(local) | Self::S3 { spools: local, .. } => local.spool(file).await,
         }
     }
 

@@ -7,6 +7,7 @@ use tokio::{
     io::AsyncWriteExt,
 };
 
+use super::places::UploadPlace;
 use crate::{
     domain::media::FIRST_BYTES,
     error::{Error, Result},
@@ -24,13 +25,39 @@ pub struct Spool {
     unsynced: u64,
     /// How it begins.
     first: Vec<u8>,
+    room: Room,
+    _place: UploadPlace,
+}
+
+/// The disk, and what of it stays free.
+#[derive(Clone, Debug)]
+pub(super) struct Room {
+    pub(super) directory: PathBuf,
+    pub(super) reserve_bytes: u64,
+}
+
+impl Room {
+    /// Fails when there is less left. What several write at once is noticed by each with its next look.
+    async fn ensure(&self) -> io::Result<()> {
+        let Self { directory, reserve_bytes } = self.clone();
+        let look = move || rustix::fs::statvfs(&directory);
+        let disk = tokio::task::spawn_blocking(look).await??;
+        if disk.f_bavail.saturating_mul(disk.f_frsize) < reserve_bytes {
+            return Err(io::Error::new(
+                io::ErrorKind::StorageFull,
+                "storage.reserve_bytes is reached",
+            ));
+        }
+        Ok(())
+    }
 }
 
 impl Spool {
-    pub(super) async fn create(path: PathBuf) -> io::Result<Self> {
+    pub(super) async fn create(path: PathBuf, room: Room, place: UploadPlace) -> io::Result<Self> {
+        room.ensure().await?;
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).create_new(true).mode(0o600).open(&path).await?;
-        Ok(Self { file, path, written: 0, unsynced: 0, first: Vec::new() })
+        Ok(Self { file, path, written: 0, unsynced: 0, first: Vec::new(), room, _place: place })
     }
 
     pub async fn write(&mut self, piece: &[u8]) -> Result<()> {
@@ -44,6 +71,7 @@ impl Spool {
             if self.unsynced >= UNSYNCED_MAX {
                 self.unsynced = 0;
                 self.file.sync_data().await?;
+                self.room.ensure().await?;
             }
             Ok(())
         };

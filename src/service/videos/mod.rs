@@ -16,7 +16,7 @@ use tracing::info;
 pub use self::{
     playback::{Playback, ensure_active, playback},
     sweep::sweep,
-    upload::{UploadLink, Wanted, confirm, expect, expected, take_in, upload},
+    upload::{UploadLink, Wanted, confirm, expect, expected, room, take_in, upload},
 };
 use crate::{
     app::App,
@@ -137,13 +137,6 @@ pub async fn delete(app: &App, user: &User, which: Which, now: Timestamp) -> Res
     Ok(())
 }
 
-/// Refuses whoever may not change the video.
-pub async fn ensure_own(app: &App, user: &User, which: Which) -> Result<()> {
-    let mut tx = app.db.begin().await?;
-    own_video(&mut tx, user, which).await?;
-    tx.rollback().await
-}
-
 /// A video of a course that `user` may change; the course is locked.
 async fn own_video(tx: &mut Tx, user: &User, which: Which) -> Result<ListedVideo> {
     own(tx, user, which.course_id).await?;
@@ -153,11 +146,7 @@ async fn own_video(tx: &mut Tx, user: &User, which: Which) -> Result<ListedVideo
 
 /// Removes discarded files, after the commit that discarded them, and says which went. What does not
 /// work now is swept later.
-async fn remove(
-    app: &App,
-    files: impl IntoIterator<Item = FileId>,
-    now: Timestamp,
-) -> Vec<FileId> {
+async fn remove(app: &App, files: impl IntoIterator<Item = FileId>, now: Timestamp) -> Vec<FileId> {
     let mut gone = Vec::new();
     for file in files {
         if app.storage.remove(file, now).await.or_log("removing a file").is_some() {

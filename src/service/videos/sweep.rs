@@ -48,8 +48,7 @@ pub async fn sweep(app: &App, batch: u32, now: Timestamp) -> Result<usize> {
 /// Discards what is of no use any more, a batch of each kind. `true`: there may be more.
 async fn discard(app: &App, limit: i64, now: Timestamp) -> Result<bool> {
     let mut tx = app.db.read().await?;
-    let abandoned =
-        db::video_files::list_abandoned(&mut tx, now - UNCONFIRMED_KEPT, limit).await?;
+    let abandoned = db::video_files::list_abandoned(&mut tx, now - UNCONFIRMED_KEPT, limit).await?;
     // Sessions that were open when it was deleted go on.
     let then = (now - DELETED_SEEN, now - meter::AGE_MAX);
     let mut deleted = db::video_files::list_of_deleted_courses(&mut tx, then, limit).await?;

@@ -8,7 +8,7 @@ use tracing::info;
 use super::{Which, own_video, remove};
 use crate::{
     app::App,
-    db,
+    db::{self, Tx},
     domain::{
         course::parse_duration,
         media::{ContentType, FIRST_BYTES, FileStatus, ListedVideo, VideoFile},
@@ -63,14 +63,36 @@ pub async fn expect(
         expires_at: storage::end(lifetime, now),
     };
     let mut tx = app.db.begin().await?;
+    // Or two at once could each take what is left.
+    db::users::lock(&mut tx, teacher.id).await?;
     own_video(&mut tx, teacher, which).await?;
     let replaced = db::video_files::discard_upload(&mut tx, which.video_id).await?;
+    if size_bytes > left_of(app, &mut tx, teacher).await? {
+        return Err(NO_ROOM);
+    }
     db::video_files::insert(&mut tx, &file).await?;
     tx.commit().await?;
     remove(app, replaced, now).await;
     let object = Object::from(&file);
     let url = app.storage.upload_url(&app.public_url(), object, lifetime, now);
     Ok(UploadLink { url, file })
+}
+
+const NO_ROOM: Error = Error::OutOfRange("the teacher's files take up as much as they may");
+
+/// How much more the files of `teacher` may take up.
+async fn left_of(app: &App, tx: &mut Tx, teacher: &User) -> Result<u64> {
+    let taken = db::video_files::sum_bytes(tx, teacher.id).await?;
+    Ok(app.config.storage.teacher_max_bytes.saturating_sub(taken))
+}
+
+/// How large a file for a video of `teacher` may be now, before gigabytes of it come in.
+pub async fn room(app: &App, teacher: &User, which: Which) -> Result<u64> {
+    let mut tx = app.db.begin().await?;
+    own_video(&mut tx, teacher, which).await?;
+    let left = left_of(app, &mut tx, teacher).await?;
+    tx.rollback().await?;
+    if left == 0 { Err(NO_ROOM) } else { Ok(left.min(app.config.storage.max_bytes)) }
 }
 
 /// Whether files of this type are taken here.

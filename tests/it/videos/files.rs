@@ -157,7 +157,8 @@ async fn another_file_takes_its_place_when_it_is_good() {
 async fn what_was_swept_away_meanwhile_does_not_become_ready() {
     let studio = Studio::open().await;
     let link = studio.link(MP4, 1_000).await;
-    let (_, id) = link["url"].as_str().unwrap().split_once('?').unwrap().0.rsplit_once('/').unwrap();
+    let (_, id) =
+        link["url"].as_str().unwrap().split_once('?').unwrap().0.rsplit_once('/').unwrap();
     let id: FileId = id.parse().unwrap();
     let mut tx = studio.app.app.db.begin().await.unwrap();
     assert!(video_files::set_processing(&mut tx, id).await.unwrap());

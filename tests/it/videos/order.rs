@@ -132,10 +132,10 @@ async fn a_deleted_video_is_gone_and_its_file_too() {
     assert_eq!(list(&studio).await, [videos[1].clone(), videos[3].clone()]);
     add(&studio.app, &studio.teacher, studio.course, "E").await;
     assert_eq!(list(&studio).await.len(), 3);
-    studio.app.app.clock.advance(Duration::from_hours(12));
+    studio.app.app.clock.advance(Duration::from_hours(12) - Duration::from_secs(1));
     studio.sweep().await;
     assert_eq!(studio.stored(), (1, 0));
-    studio.app.app.clock.advance(Duration::from_secs(1));
+    studio.app.app.clock.advance(Duration::from_secs(2));
     studio.sweep().await;
     assert_eq!(studio.stored(), (0, 0));
     studio.app.close().await;

@@ -240,3 +240,21 @@ async fn an_altered_or_expired_link_plays_nothing() {
     Reply::of(studio.fetch(&url, None).await).await.refused(403, "forbidden");
     studio.app.close().await;
 }
+
+#[tokio::test]
+async fn only_so_many_are_sent_at_once() {
+    let app = TestApp::start_with(|config| config.storage.streams_max = 1).await;
+    let studio = Studio::open_in(app, "0.60").await;
+    // More than the system keeps of what nobody reads.
+    let file = film(60_000, 32_000_000);
+    studio.upload(MP4, &file).await;
+    let url = studio.own_link().await;
+    let slow = studio.fetch(&url, None).await;
+    assert_eq!(slow.status(), 200);
+    let busy = Reply::of(studio.fetch(&url, Some("bytes=0-9")).await).await;
+    busy.refused(503, "busy");
+    assert_eq!(busy.headers["retry-after"], "1");
+    assert_eq!(slow.bytes().await.unwrap(), file);
+    while studio.fetch(&url, Some("bytes=0-9")).await.status() != 206 {}
+    studio.app.close().await;
+}

@@ -14,7 +14,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::{MP4, Studio, assert_refused_for, film};
+use super::{MP4, Studio, add, assert_refused_for, film};
 use crate::harness::{Person, Reply, TestApp};
 
 #[tokio::test]
@@ -279,5 +279,92 @@ async fn a_form_that_does_not_fit_changes_nothing() {
     assert_refused_for(&Reply::to(&reqwest::Method::POST, request).await, "file");
     assert_eq!((studio.stored(), &studio.video().await["status"]), ((0, 0), &json!("empty")));
     send(&studio, &studio.teacher, good_form()).await.is(200);
+    studio.app.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_teacher_takes_up_no_more_than_is_allowed() {
+    let app = TestApp::start_with(|config| config.storage.teacher_max_bytes = 10_000).await;
+    let studio = Studio::open_in(app, "0.60").await;
+    // In courses of their own, so that no lock of a course helps.
+    let mut paths = Vec::new();
+    for _ in 0..6 {
+        let course = studio.app.course(&studio.teacher, "1").await;
+        paths.push(add(&studio.app, &studio.teacher, course, "A part").await);
+    }
+    let link = async |path: &str, size: u64| {
+        let body = json!({"content_type": MP4, "size_bytes": size});
+        studio.teacher.post(&format!("{path}/upload-url"), body).await
+    };
+    link(&studio.path, 10_001).await.refused(422, "out_of_range");
+    let replies = futures_util::future::join_all(paths.iter().map(|path| link(path, 3_000))).await;
+    let given = replies.iter().filter(|reply| reply.status == 201).count();
+    assert_eq!(given, 3, "{replies:?}");
+    for reply in replies.iter().filter(|reply| reply.status != 201) {
+        reply.refused(422, "out_of_range");
+    }
+    let large = Form::new().part("file", part(&film(1_000, 1_001), MP4));
+    send(&studio, &studio.teacher, large).await.refused(413, "body_too_large");
+    let fits = Form::new().part("file", part(&film(1_000, 1_000), MP4));
+    send(&studio, &studio.teacher, fits).await.is(200);
+    let more = Form::new().part("file", part(&film(1_000, 500), MP4));
+    send(&studio, &studio.teacher, more).await.refused(422, "out_of_range");
+    // What is deleted counts until it is gone; and others have room of their own.
+    studio.teacher.send(reqwest::Method::DELETE, &studio.path, None, &[]).await.is(204);
+    let path = add(&studio.app, &studio.teacher, studio.course, "B").await;
+    link(&path, 1_000).await.refused(422, "out_of_range");
+    let other = studio.app.teacher().await;
+    let course = studio.app.course(&other, "1").await;
+    let path = add(&studio.app, &other, course, "A part").await;
+    let body = json!({"content_type": MP4, "size_bytes": 10_000});
+    other.post(&format!("{path}/upload-url"), body).await.is(201);
+    studio.app.close().await;
+}
+
+#[tokio::test]
+async fn only_so_many_come_in_at_once_and_each_once() {
+    let app = TestApp::start_with(|config| config.storage.uploads_at_once = 2).await;
+    let mut studio = Studio::open_in(app, "0.60").await;
+    let file = film(1_000, 100_000);
+    let first = studio.link(MP4, file.len()).await;
+    let stalled = begin(&studio, &first, &file[..5_000]).await;
+    while studio.stored() != (0, 1) {
+        tokio::task::yield_now().await;
+    }
+    studio.put(&first, file.clone()).await.refused(409, "upload_over");
+
+    studio.path = add(&studio.app, &studio.teacher, studio.course, "B").await;
+    let second = studio.link(MP4, file.len()).await;
+    let stalled_too = begin(&studio, &second, &file[..5_000]).await;
+    while studio.stored() != (0, 2) {
+        tokio::task::yield_now().await;
+    }
+    studio.path = add(&studio.app, &studio.teacher, studio.course, "C").await;
+    let third = studio.link(MP4, file.len()).await;
+    let busy = studio.put(&third, file.clone()).await;
+    busy.refused(503, "busy");
+    assert_eq!(busy.headers["retry-after"], "1");
+    let form = Form::new().part("file", part(&file, MP4));
+    send(&studio, &studio.teacher, form).await.refused(503, "busy");
+    drop((stalled, stalled_too));
+    while studio.stored() != (0, 0) {
+        tokio::task::yield_now().await;
+    }
+    // A moment later their places are free, too.
+    while studio.put(&first, file.clone()).await.status != 200 {}
+    while studio.put(&third, file.clone()).await.status != 200 {}
+    studio.post("confirm", json!({})).await.is(200);
+    studio.app.close().await;
+}
+
+#[tokio::test]
+async fn nothing_comes_in_to_a_disk_that_is_nearly_full() {
+    let app = TestApp::start_with(|config| config.storage.reserve_bytes = 1 << 60).await;
+    let studio = Studio::open_in(app, "0.60").await;
+    let link = studio.link(MP4, 1_000).await;
+    studio.put(&link, film(1_000, 1_000)).await.refused(503, "storage_unavailable");
+    let form = Form::new().part("file", part(&film(1_000, 1_000), MP4));
+    send(&studio, &studio.teacher, form).await.refused(503, "storage_unavailable");
+    assert_eq!(studio.stored(), (0, 0));
     studio.app.close().await;
 }
