@@ -462,7 +462,6 @@ mod tests {
             ("storage.max_bytes", "0"),
             ("storage.max_bytes", "5368709121"),
             ("storage.teacher_max_bytes", "0"),
-            ("storage.reserve_bytes", "-1"),
             ("storage.uploads_at_once", "0"),
             ("storage.streams_max", "0"),
             ("storage.content_types", ""),

@@ -26,7 +26,7 @@ pub struct Spool {
     /// How it begins.
     first: Vec<u8>,
     room: Room,
-    _place: UploadPlace,
+    place: Option<UploadPlace>,
 }
 
 /// The disk, and what of it stays free.
@@ -57,7 +57,15 @@ impl Spool {
         room.ensure().await?;
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).create_new(true).mode(0o600).open(&path).await?;
-        Ok(Self { file, path, written: 0, unsynced: 0, first: Vec::new(), room, _place: place })
+        Ok(Self {
+            file,
+            path,
+            written: 0,
+            unsynced: 0,
+            first: Vec::new(),
+            room,
+            place: Some(place),
+        })
     }
 
     pub async fn write(&mut self, piece: &[u8]) -> Result<()> {
@@ -103,6 +111,8 @@ impl Spool {
 
 impl Drop for Spool {
     fn drop(&mut self) {
+        // First, so that whoever sees that the file is gone may come again.
+        drop(self.place.take());
         // Kept, it has another name by now. What is left over is swept some day.
         let _ = std::fs::remove_file(&self.path);
     }
