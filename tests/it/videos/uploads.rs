@@ -175,7 +175,11 @@ async fn an_upload_that_stalls_or_breaks_off_leaves_nothing() {
     let mut answer = String::new();
     stalled.read_to_string(&mut answer).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("too slowly"), "{answer}");
-    drop(begin(&studio, &link, &file[..5_000]).await);
+    let broken = begin(&studio, &link, &file[..5_000]).await;
+    while studio.stored() != (0, 1) {
+        tokio::task::yield_now().await;
+    }
+    drop(broken);
     while studio.stored() != (0, 0) {
         tokio::task::yield_now().await;
     }
