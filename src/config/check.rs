@@ -458,6 +458,14 @@ mod tests {
             ("anthropic.base_url", "https://key@api.example.org"),
             ("openai.input_price", "-0.01"),
             ("log.format", "xml"),
+        ] {
+            assert_refused(load([(key, value)].into_iter()), &format!("{key}: "));
+        }
+    }
+
+    #[test]
+    fn what_no_storage_can_be_is_refused() {
+        for (key, value) in [
             ("storage.kind", "ftp"),
             ("storage.max_bytes", "0"),
             ("storage.max_bytes", "5368709121"),

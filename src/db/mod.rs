@@ -42,6 +42,7 @@ pub mod sessions;
 
 pub mod audit;
 pub mod backup;
+pub mod bonuses;
 pub mod books;
 pub mod chats;
 pub mod checkpoints;

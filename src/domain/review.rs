@@ -131,8 +131,7 @@ pub struct Review {
 }
 
 /// What somebody said about a review.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-#[schemars(rename = "SaidOfReview")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Said {
     pub by: UserId,
     pub reason: String,

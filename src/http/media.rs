@@ -49,13 +49,17 @@ pub(super) fn routes() -> Routes {
         /// Send a file, or the part of it that is asked for with `Range`.
         ///
         /// The link is the one of `/api/v1/courses/{course_id}/videos/{video_id}/url`.
-        GET "/media/{file_id}" => play [FORBIDDEN RANGE_NOT_SATISFIABLE STORAGE_UNAVAILABLE];
+        GET "/media/{file_id}" => play [
+            FORBIDDEN RANGE_NOT_SATISFIABLE BUSY STORAGE_UNAVAILABLE
+        ];
     };
     let taking = routes! { "media"
         /// Take in a file that is expected: of the type and the size that the link says, and once.
         ///
         /// The link is the one of `/api/v1/courses/{course_id}/videos/{video_id}/upload-url`.
-        PUT "/media/{file_id}" => put [FORBIDDEN UPLOAD_OVER UNAVAILABLE STORAGE_UNAVAILABLE];
+        PUT "/media/{file_id}" => put [
+            FORBIDDEN UPLOAD_OVER BUSY UNAVAILABLE STORAGE_UNAVAILABLE
+        ];
     };
     giving.merge(taking.layer(middleware::map_response(upload::closing)))
 }

@@ -106,7 +106,7 @@ struct ReviewView {
 
 /// What somebody said about a review.
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "Said")]
+#[schemars(rename = "SaidOfReview")]
 struct SaidView {
     reason: String,
     at: Timestamp,

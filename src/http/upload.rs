@@ -51,7 +51,9 @@ pub(super) fn routes() -> Routes {
         /// Send the file of a video of one's own course as the part `file` of a form.
         ///
         /// What it is called there is of no interest; its type has to be said.
-        POST "/courses/{course_id}/videos/{video_id}/file" => file [STORAGE_UNAVAILABLE];
+        POST "/courses/{course_id}/videos/{video_id}/file" => file [
+            BUSY OUT_OF_RANGE UPLOAD_OVER STORAGE_UNAVAILABLE
+        ];
     };
     routes.layer(DefaultBodyLimit::disable()).layer(middleware::map_response(closing))
 }

@@ -48,7 +48,9 @@ pub(super) fn routes() -> Routes {
     };
     let links = routes! { "videos"
         /// Ask where to put the file of a video of one's own course.
-        POST "/courses/{course_id}/videos/{video_id}/upload-url" => upload_url;
+        POST "/courses/{course_id}/videos/{video_id}/upload-url" => upload_url [
+            OUT_OF_RANGE
+        ];
         /// Say that the file is there.
         ///
         /// The answer is what was found: `ready`, or `failed` and why.

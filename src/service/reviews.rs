@@ -178,7 +178,7 @@ async fn publish(
     db::reviews::add_standing(tx, review.course_id, review.standing(), true).await?;
     if review.bonus.is_positive() && review.bonus_status == BonusStatus::None {
         // Nobody overtakes those who wait already.
-        let waiting = db::reviews::list_waiting(tx, review.currency, 1).await?;
+        let waiting = db::bonuses::list_waiting(tx, review.currency, 1).await?;
         if waiting.is_empty() {
             pay_bonus(tx, review, admin, now).await?;
         } else {
@@ -232,10 +232,10 @@ fn bonus_post(review: &Review, actor: Option<UserId>, now: Timestamp) -> Post {
 /// the next. Safe to run on every node at once.
 pub async fn pay_waiting(app: &App, now: Timestamp) -> Result<usize> {
     let mut paid = 0;
-    let currencies = db::reviews::list_waiting_currencies(&mut app.db.read().await?).await?;
+    let currencies = db::bonuses::list_currencies(&mut app.db.read().await?).await?;
     for currency in currencies {
         let mut tx = app.db.read().await?;
-        let waiting = db::reviews::list_waiting(&mut tx, currency, BONUSES_MAX).await?;
+        let waiting = db::bonuses::list_waiting(&mut tx, currency, BONUSES_MAX).await?;
         drop(tx);
         for id in waiting {
             match pay_one(app, id, now).await.or_log("paying a bonus") {

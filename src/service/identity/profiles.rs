@@ -121,7 +121,7 @@ pub async fn update_by_admin(
         // Which account is somebody's follows from the role: the money would be out of reach.
         return Err(Error::invalid("role", "cannot change while there is money in the account"));
     }
-    if role.is_some() && db::reviews::has_waiting(&mut tx, id).await? {
+    if role.is_some() && db::bonuses::has_any(&mut tx, id).await? {
         return Err(Error::invalid("role", "cannot change while a bonus is to be paid"));
     }
     db::users::update_standing(&mut tx, id, (role, status), name.as_deref(), now).await?;

@@ -1,0 +1,40 @@
+//! Bonuses for reviews that wait until the platform can cover them.
+
+use crate::{
+    db::Tx,
+    error::Result,
+    id::{ReviewId, UserId},
+    money::Currency,
+};
+
+/// The currencies in which bonuses wait for the platform.
+pub async fn list_currencies(tx: &mut Tx) -> Result<Vec<Currency>> {
+    Ok(on!(tx, conn => sqlx::query_scalar(
+        "SELECT DISTINCT currency FROM reviews WHERE bonus_status = 'waiting'",
+    )
+    .fetch_all(conn)
+    .await)?)
+}
+
+/// Reviews whose bonus waits for the platform, the oldest first.
+pub async fn list_waiting(tx: &mut Tx, currency: Currency, limit: i64) -> Result<Vec<ReviewId>> {
+    Ok(on!(tx, conn => sqlx::query_scalar(
+        "SELECT id FROM reviews WHERE bonus_status = 'waiting' AND currency = $1
+          ORDER BY id LIMIT $2",
+    )
+    .bind(currency)
+    .bind(limit)
+    .fetch_all(conn)
+    .await)?)
+}
+
+/// Whether a bonus for a review of one of a teacher's courses waits.
+pub async fn has_any(tx: &mut Tx, teacher: UserId) -> Result<bool> {
+    let found: Option<(ReviewId,)> = on!(tx, conn => sqlx::query_as(
+        "SELECT id FROM reviews WHERE bonus_status = 'waiting' AND teacher_id = $1 LIMIT 1",
+    )
+    .bind(teacher)
+    .fetch_optional(conn)
+    .await)?;
+    Ok(found.is_some())
+}
