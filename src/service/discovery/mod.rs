@@ -23,7 +23,7 @@
 //! * The quota is spent first, in the database, so no number of requests at once, on any node, can
 //!   overrun it; and it stays spent when the history is deleted. With it goes the quota of all
 //!   students together: when that is spent, the built-in provider answers.
-//! * Looking for candidates takes tens of statements on one connection, so only [`SEEKERS_MAX`] look
+//! * Looking for candidates takes tens of statements on one connection, so only `SEEKERS_MAX` look
 //!   at once, and others wait without one.
 //! * Who hangs up does not stop it: what a model is asked is paid for, so it is kept.
 
