@@ -4,7 +4,7 @@
 
 CREATE TABLE course_words (
   word      TEXT    COLLATE "C" NOT NULL,
-  in_title  BOOLEAN NOT NULL,                       -- or in the description only
+  in_title  BOOLEAN NOT NULL,                       -- or anywhere: each has an order of its own
   course_id UUID    NOT NULL REFERENCES courses (id),
   PRIMARY KEY (word, in_title, course_id)
 );
@@ -24,12 +24,10 @@ CREATE INDEX courses_by_words ON courses USING gin (words);
 
 CREATE FUNCTION words_of(title text, description text)
   RETURNS TABLE (word text, in_title boolean) LANGUAGE sql IMMUTABLE AS $$
-  WITH of_title AS (
-    SELECT unnest(tsvector_to_array(to_tsvector('simple', only_words(title)))) AS word)
-  SELECT word, true FROM of_title
+  SELECT unnest(tsvector_to_array(to_tsvector('simple', only_words(title)))), true
   UNION ALL
-  (SELECT unnest(tsvector_to_array(to_tsvector('simple', only_words(description)))), false
-   EXCEPT SELECT word, false FROM of_title)
+  SELECT unnest(tsvector_to_array(to_tsvector('simple', only_words(title || ' ' || description)))),
+         false
 $$;
 
 CREATE FUNCTION keep_course_words() RETURNS trigger LANGUAGE plpgsql AS $$

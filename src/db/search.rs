@@ -37,7 +37,6 @@ pub async fn search(
             let sql = match tier {
                 Tier::Title if is_rare => POSTGRES_RARE_TITLE,
                 Tier::Title => POSTGRES_TITLE,
-                Tier::Text if words.as_slice().len() == 1 => POSTGRES_TEXT_ALONE,
                 Tier::Text if is_rare => POSTGRES_RARE_TEXT,
                 Tier::Text => POSTGRES_TEXT,
                 Tier::Begins => POSTGRES_BEGINS,
@@ -85,18 +84,19 @@ const SQLITE: &str = listed!(
     "number DESC"
 );
 
-/// A page of the courses that a lead finds and that have the words.
+/// A page of the courses that a lead finds and that have the words: in a `CASE`, so that PostgreSQL
+/// does not take that for a better way to find them, and sorts all it has found.
 macro_rules! postgres {
     ($lead:literal, $has:literal) => {
         listed!(
             " FROM (",
             $lead,
             ") w JOIN courses c ON c.id = w.course_id
-              WHERE ",
+              WHERE $11::bigint IS NOT NULL AND CASE WHEN ",
             $has,
-            " AND $11::bigint IS NOT NULL AND ",
+            " AND ",
             on_offer!(),
-            " ORDER BY w.course_id DESC LIMIT $10";
+            " THEN TRUE ELSE FALSE END ORDER BY w.course_id DESC LIMIT $10";
             "c.id DESC"
         )
     };
@@ -108,17 +108,8 @@ const POSTGRES_TITLE: &str = postgres!(
     "c.title_words @@ (SELECT to_tsquery('simple', $2))"
 );
 
-const POSTGRES_TEXT_ALONE: &str = postgres!(
-    "SELECT course_id FROM course_words
-      WHERE word = $1 AND NOT in_title AND ($9::uuid IS NULL OR course_id < $9)",
-    "$2::text IS NOT NULL"
-);
-
 const POSTGRES_TEXT: &str = postgres!(
     "SELECT course_id FROM course_words
-      WHERE word = $1 AND in_title AND ($9::uuid IS NULL OR course_id < $9)
-     UNION ALL
-     SELECT course_id FROM course_words
       WHERE word = $1 AND NOT in_title AND ($9::uuid IS NULL OR course_id < $9)",
     "c.words @@ (SELECT to_tsquery('simple', $2))
      AND NOT c.title_words @@ (SELECT to_tsquery('simple', $2))"
@@ -158,7 +149,7 @@ async fn leading_word(tx: &mut Tx, words: &Words, tier: Tier) -> Result<(String,
         "SELECT word, courses FROM unnest($1::text[]) AS asked(word),
                 LATERAL (SELECT COUNT(*) AS courses
                            FROM (SELECT 1 FROM course_words w
-                                  WHERE w.word = asked.word AND (in_title OR NOT $2)
+                                  WHERE w.word = asked.word AND in_title = $2
                                   LIMIT $3) found) counted
           ORDER BY courses LIMIT 1",
     )
