@@ -5,7 +5,10 @@ use std::{str::FromStr, time::Duration};
 
 use murph::{
     config::DatabaseUrl,
-    domain::ledger::{Owner, settle_id},
+    domain::{
+        earnings::quarter_of,
+        ledger::{Owner, settle_id},
+    },
     id::SessionId,
 };
 use sqlx::{
@@ -48,6 +51,24 @@ const CREDIT: &str = "
     INSERT INTO accounts (id, kind, user_id, currency, posted, created_at)
     VALUES ($1, $2, $3, 'USD', $4, $5)
         ON CONFLICT (id) DO UPDATE SET posted = accounts.posted + excluded.posted";
+
+const QUARTER: &str = "
+    INSERT INTO earnings_quarters AS e
+      (teacher_id, currency, quarter, course_id, sessions, watched_ms, paid, earned, bonus)
+    VALUES ($1, 'USD', $2, $3, 1, $4, $5, $6, 0)
+        ON CONFLICT (teacher_id, currency, quarter, course_id) DO UPDATE
+       SET sessions = e.sessions + excluded.sessions,
+           watched_ms = e.watched_ms + excluded.watched_ms,
+           paid = e.paid + excluded.paid, earned = e.earned + excluded.earned";
+
+const COURSE: &str = "
+    INSERT INTO course_earnings AS e
+      (course_id, currency, teacher_id, sessions, watched_ms, paid, earned, bonus)
+    VALUES ($1, 'USD', $2, 1, $3, $4, $5, 0)
+        ON CONFLICT (course_id, currency) DO UPDATE
+       SET sessions = e.sessions + excluded.sessions,
+           watched_ms = e.watched_ms + excluded.watched_ms,
+           paid = e.paid + excluded.paid, earned = e.earned + excluded.earned";
 
 /// Runs one transaction on either database.
 macro_rules! transaction {
@@ -166,6 +187,25 @@ impl Plain {
                 .execute(&mut *tx)
                 .await
                 .expect("transfers");
+            sqlx::query(QUARTER)
+                .bind(seat.teacher)
+                .bind(quarter_of(now))
+                .bind(seat.course)
+                .bind(watched_ms)
+                .bind(cost)
+                .bind(share)
+                .execute(&mut *tx)
+                .await
+                .expect("a sum of the quarter");
+            sqlx::query(COURSE)
+                .bind(seat.course)
+                .bind(seat.teacher)
+                .bind(watched_ms)
+                .bind(cost)
+                .bind(share)
+                .execute(&mut *tx)
+                .await
+                .expect("a sum of the course");
         });
     }
 }
