@@ -36,11 +36,12 @@ pub(super) struct Repeatable<T> {
     pub(super) is_replayed: bool,
 }
 
-/// 201: a `T` that was kept under an `Idempotency-Key`, sent byte for byte.
+/// 201, or the status that is named: a `T` that was kept under an `Idempotency-Key`, sent byte for
+/// byte.
 #[derive(Debug)]
-pub(super) struct Kept<T>(idempotency::Answer, PhantomData<T>);
+pub(super) struct Kept<T, const STATUS: u16 = 201>(idempotency::Answer, PhantomData<T>);
 
-impl<T> From<idempotency::Answer> for Kept<T> {
+impl<T, const STATUS: u16> From<idempotency::Answer> for Kept<T, STATUS> {
     fn from(answer: idempotency::Answer) -> Self {
         Self(answer, PhantomData)
     }
@@ -73,7 +74,7 @@ impl<T: Serialize> IntoResponse for Repeatable<T> {
     }
 }
 
-impl<T> IntoResponse for Kept<T> {
+impl<T, const STATUS: u16> IntoResponse for Kept<T, STATUS> {
     fn into_response(self) -> Response {
         let answer = self.0;
         let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);

@@ -19,15 +19,18 @@ use crate::{
     },
     error::{Error, Result},
     http::{
-        answer::Created,
+        answer::Kept,
         courses::shown,
-        extract::{Admin, Caller, Json, Path, Query, Student, Teacher},
+        extract::{Admin, Caller, IdempotencyKey, Json, Path, Query, Student, Teacher},
         openapi::{Routes, routes},
         page::{self, Page},
     },
     id::{CourseId, ReviewId, SessionId, UserId},
     money::{Currency, Money},
-    service::reviews::{self, NewReview, Verdict},
+    service::{
+        idempotency::Request,
+        reviews::{self, NewReview, Verdict},
+    },
     time::Timestamp,
 };
 
@@ -173,13 +176,17 @@ async fn create(
     State(app): State<App>,
     Student(student): Student,
     Path(course): Path<CourseId>,
+    IdempotencyKey(key): IdempotencyKey,
     Json(body): Json<ReviewRequest>,
-) -> Result<Created<ReviewView>> {
+) -> Result<Kept<ReviewView>> {
     let ReviewRequest { session_id, rating, text } = body;
     let text = parse_text(&text).map_err(|problem| Error::invalid("text", problem))?;
-    let new = NewReview { session_id, rating, text };
-    let id = reviews::create(&app, &student.user, course, new, app.clock.now()).await?;
-    Ok(Created(ReviewView::of(find(&app, id).await?, Role::Student)))
+    let asked = (course, session_id, rating, &text);
+    let request = Request::new(student.user.id, key, "review", &asked);
+    let new = (course, NewReview { session_id, rating, text });
+    let view = |listed| ReviewView::of(listed, Role::Student);
+    let now = app.clock.now();
+    Ok(reviews::create(&app, &student.user, new, (request, view), now).await?.into())
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -312,28 +319,34 @@ async fn approve(
     State(app): State<App>,
     Admin(admin): Admin,
     Path(id): Path<ReviewId>,
+    IdempotencyKey(key): IdempotencyKey,
     Json(body): Json<ReasonRequest>,
-) -> Result<Json<ReviewView>> {
-    decide(&app, &admin, (id, Verdict::Approve), &body).await
+) -> Result<Kept<ReviewView, 200>> {
+    decide(&app, &admin, (id, Verdict::Approve), key, &body).await
 }
 
 async fn reject(
     State(app): State<App>,
     Admin(admin): Admin,
     Path(id): Path<ReviewId>,
+    IdempotencyKey(key): IdempotencyKey,
     Json(body): Json<ReasonRequest>,
-) -> Result<Json<ReviewView>> {
-    decide(&app, &admin, (id, Verdict::Reject), &body).await
+) -> Result<Kept<ReviewView, 200>> {
+    decide(&app, &admin, (id, Verdict::Reject), key, &body).await
 }
 
 async fn decide(
     app: &App,
     admin: &Caller,
-    what: (ReviewId, Verdict),
+    (id, verdict): (ReviewId, Verdict),
+    key: Option<String>,
     body: &ReasonRequest,
-) -> Result<Json<ReviewView>> {
-    reviews::decide(app, &admin.user, what, reason(body)?, app.clock.now()).await?;
-    Ok(Json(ReviewView::of(find(app, what.0).await?, Role::Admin)))
+) -> Result<Kept<ReviewView, 200>> {
+    let decision = (id, verdict, reason(body)?);
+    let request = Request::new(admin.user.id, key, "decision", &decision);
+    let view = |listed| ReviewView::of(listed, Role::Admin);
+    let now = app.clock.now();
+    Ok(reviews::decide(app, &admin.user, decision, (request, view), now).await?.into())
 }
 
 fn reason(body: &ReasonRequest) -> Result<String> {

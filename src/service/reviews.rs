@@ -2,11 +2,12 @@
 
 use std::{collections::HashSet, net::IpAddr};
 
+use serde::Serialize;
 use tracing::info;
 
 use crate::{
     app::App,
-    db::{self, Tx},
+    db::{self, Tx, reviews::Listed},
     domain::{
         calendar::Period,
         earnings::{Earning, Figures, quarter_of},
@@ -22,7 +23,10 @@ use crate::{
     error::{Error, OrLog, Result},
     id::{CourseId, ReviewId, SessionId, UserId},
     money::AMOUNT_MAX,
-    service::ledger,
+    service::{
+        idempotency::{self, Answer, Begun, Request},
+        ledger,
+    },
     time::{Timestamp, whole_ms},
 };
 
@@ -38,21 +42,25 @@ pub struct NewReview {
 }
 
 /// What an admin decides.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Verdict {
     Approve,
     Reject,
 }
 
-/// Takes in the review of a session that `student` has completed, once.
-pub async fn create(
+/// Takes in the review of a session that `student` has completed, once. Answers with what `view`
+/// shows of it.
+pub async fn create<V: Serialize>(
     app: &App,
     student: &User,
-    course_id: CourseId,
-    new: NewReview,
+    (course_id, new): (CourseId, NewReview),
+    (request, view): (Request, impl FnOnce(Listed) -> V),
     now: Timestamp,
-) -> Result<ReviewId> {
-    let mut tx = app.db.begin().await?;
+) -> Result<Answer> {
+    let (mut tx, claim) = match idempotency::begin(app, request, now).await? {
+        Begun::Done(answer) => return Ok(answer),
+        Begun::Work(tx, claim) => (tx, claim),
+    };
     // Reviews of one student, and of one course, come one after the other: they are counted.
     db::users::lock(&mut tx, student.id).await?;
     let course = db::courses::lock(&mut tx, course_id).await?.ok_or(Error::NotFound("course"))?;
@@ -86,12 +94,17 @@ pub async fn create(
         publish(&mut tx, &mut review, None, now).await?;
         db::reviews::update(&mut tx, &review).await?;
     }
-    tx.commit().await?;
+    let shown = view(listed(&mut tx, review.id).await?);
+    let answer = claim.finish(tx, 201, &shown).await?;
     info!(
         review.id = %review.id, session.id = %session.id, %status, bonus = %review.bonus,
         bonus_status = %review.bonus_status, "took in a review of course {course_id}"
     );
-    Ok(review.id)
+    Ok(answer)
+}
+
+async fn listed(tx: &mut Tx, id: ReviewId) -> Result<Listed> {
+    db::reviews::find(tx, id).await?.ok_or(Error::NotFound("review"))
 }
 
 /// The session, if `student` may review it.
@@ -292,16 +305,20 @@ pub async fn contest(
 
 /// Decides whether a review stands. Said again, it changes nothing but the reason.
 ///
-/// A bonus that was paid stays paid: the teacher may have been paid out since.
-pub async fn decide(
+/// A bonus that was paid stays paid: the teacher may have been paid out since. Answers with what
+/// `view` shows of the review.
+pub async fn decide<V: Serialize>(
     app: &App,
     admin: &User,
-    (id, verdict): (ReviewId, Verdict),
-    reason: String,
+    (id, verdict, reason): (ReviewId, Verdict, String),
+    (request, view): (Request, impl FnOnce(Listed) -> V),
     now: Timestamp,
-) -> Result<()> {
-    let mut tx = app.db.begin().await?;
-    let found = db::reviews::find(&mut tx, id).await?.ok_or(Error::NotFound("review"))?;
+) -> Result<Answer> {
+    let (mut tx, claim) = match idempotency::begin(app, request, now).await? {
+        Begun::Done(answer) => return Ok(answer),
+        Begun::Work(tx, claim) => (tx, claim),
+    };
+    let found = listed(&mut tx, id).await?;
     // The course first, as whoever reviews it has it.
     db::courses::lock(&mut tx, found.review.course_id).await?;
     let mut review = db::reviews::lock(&mut tx, id).await?.ok_or(Error::NotFound("review"))?;
@@ -324,9 +341,10 @@ pub async fn decide(
     }
     review.decision = Some(Said { by: admin.id, reason, at: now });
     db::reviews::update(&mut tx, &review).await?;
-    tx.commit().await?;
+    let shown = view(listed(&mut tx, id).await?);
+    let answer = claim.finish(tx, 200, &shown).await?;
     info!(review.id = %id, admin.id = %admin.id, status = %review.status, "decided on review {id}");
-    Ok(())
+    Ok(answer)
 }
 
 #[cfg(test)]

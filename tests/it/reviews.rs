@@ -149,6 +149,32 @@ async fn a_session_has_one_review_however_often_it_is_sent() {
 }
 
 #[tokio::test]
+async fn a_review_or_a_decision_sent_twice_under_a_key_is_done_once() {
+    let school = School::open(1).await;
+    let student = school.app.student_with("30.00").await;
+    let session = school.watched(&student, 10, 1).await;
+    let body = json!({"session_id": session.id, "rating": 5, "text": "It was so."});
+    let made = student.post_once(&school.path(), "k", body.clone()).await.is(201);
+    let again = student.post_once(&school.path(), "k", body).await.is(201);
+    assert_eq!((again.is_replayed(), &again.body), (true, &made.body));
+    let other = json!({"session_id": session.id, "rating": 4, "text": "It was so."});
+    student.post_once(&school.path(), "k", other).await.refused(422, "idempotency_key_reused");
+
+    let admin = school.app.admin().await;
+    let path = format!("/admin/reviews/{}", made.body["id"].as_str().unwrap());
+    let because = json!({"reason": "bought"});
+    let reject = format!("{path}/reject");
+    let rejected = admin.post_once(&reject, "d", because.clone()).await.is(200);
+    admin.post(&format!("{path}/approve"), json!({"reason": "not so"})).await.is(200);
+    let again = admin.post_once(&reject, "d", because.clone()).await.is(200);
+    assert_eq!((again.is_replayed(), &again.body), (true, &rejected.body));
+    assert_eq!(school.course().await["reviews"], 1, "the approval came after it");
+    let approve = format!("{path}/approve");
+    admin.post_once(&approve, "d", because).await.refused(422, "idempotency_key_reused");
+    school.app.close().await;
+}
+
+#[tokio::test]
 async fn what_cannot_be_reviewed_is_refused_and_changes_nothing() {
     let school = School::open(1).await;
     let (student, other) =

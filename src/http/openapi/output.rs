@@ -63,9 +63,10 @@ impl<T: JsonSchema> Output for Repeatable<T> {
     }
 }
 
-impl<T: JsonSchema> Output for Kept<T> {
+impl<T: JsonSchema, const STATUS: u16> Output for Kept<T, STATUS> {
     fn describe(operation: &mut Operation<'_>) {
-        operation.answers_json::<T>(StatusCode::CREATED);
+        let status = StatusCode::from_u16(STATUS).expect("a type names a status");
+        operation.answers_json::<T>(status);
     }
 }
 
