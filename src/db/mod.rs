@@ -12,7 +12,7 @@
 use std::{str::FromStr, time::Duration};
 
 use sqlx::{
-    PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool, Transaction,
+    Connection, PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool, Transaction,
     pool::{PoolConnection, PoolOptions},
     postgres::PgConnectOptions,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
@@ -89,6 +89,9 @@ const ROW_BUFFER: usize = 1_024;
 /// for claims, and three for the lease, the checkpoints and takeovers, so that a node is not taken for
 /// dead because it is busy.
 const RESERVED_CONNECTIONS: u32 = 6;
+
+/// A connection that was idle for no longer than this is taken to be open still.
+const TRUSTED_WHILE_IDLE: Duration = Duration::from_secs(1);
 
 /// The database, whichever it is. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -167,15 +170,23 @@ impl Db {
             }
             DatabaseUrl::Postgres(url) => {
                 let options = postgres_options(url, settings)?;
-                let pool_of = |max, is_tried_first| {
-                    PoolOptions::new()
+                let pool_of = |max| {
+                    PoolOptions::<Postgres>::new()
                         .max_connections(max)
                         .acquire_timeout(settings.acquire_timeout())
-                        .test_before_acquire(is_tried_first)
-                        .connect_with(options.clone())
+                        // Which costs a round trip each time; the pool tries them when they come back.
+                        .test_before_acquire(false)
                 };
-                let pool = pool_of(settings.max_connections, true).await?;
-                let reserved = pool_of(RESERVED_CONNECTIONS, false).await?;
+                let shared = pool_of(settings.max_connections).before_acquire(|conn, meta| {
+                    Box::pin(async move {
+                        if meta.idle_for > TRUSTED_WHILE_IDLE {
+                            conn.ping().await?;
+                        }
+                        Ok(true)
+                    })
+                });
+                let pool = shared.connect_with(options.clone()).await?;
+                let reserved = pool_of(RESERVED_CONNECTIONS).connect_with(options).await?;
                 Ok(Self::Postgres { pool, reserved })
             }
         }
