@@ -56,19 +56,21 @@ impl From<ListedRow> for Listed {
     }
 }
 
-/// Courses that are found somehow, with the names of what they refer to: looked up for the page
-/// alone, once that is cut.
+/// Courses that are found somehow, with the names of what they refer to: looked up one by one, for
+/// the page alone. A join would make PostgreSQL, which plans for pages of any size, read all users.
 macro_rules! listed {
     ($($found:expr),* ; $order:literal) => {
         concat!(
             "SELECT ",
             course_columns!(),
-            ", c.reviews, c.rating, u.name AS teacher_name, g.name AS category_name FROM (SELECT ",
+            ", c.reviews, c.rating,
+               (SELECT name FROM users u WHERE u.id = c.teacher_id) AS teacher_name,
+               (SELECT name FROM categories g WHERE g.id = c.category_id) AS category_name
+             FROM (SELECT ",
             course_columns!(),
             ", c.reviews, c.rating",
             $($found),*,
-            ") c JOIN users u ON u.id = c.teacher_id LEFT JOIN categories g ON g.id = c.category_id
-             ORDER BY ",
+            ") c ORDER BY ",
             $order
         )
     };
