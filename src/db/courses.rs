@@ -3,8 +3,11 @@
 use sqlx::{FromRow, types::Json};
 
 use crate::{
-    db::{Conn, Tx},
-    domain::course::{Category, Course, CourseStatus, Partner, Split},
+    db::{Conn, Tx, search},
+    domain::{
+        catalogue::FoundBy,
+        course::{Category, Course, CourseStatus, Partner, Split},
+    },
     error::Result,
     id::{CategoryId, CourseId, UserId},
     money::{BasisPoints, Currency, Money},
@@ -66,7 +69,7 @@ pub async fn insert(tx: &mut Tx, course: &Course) -> Result<()> {
     .execute(conn)
     .await
     .map(drop))?;
-    Ok(())
+    search::index(tx, course).await
 }
 
 macro_rules! course_columns {
@@ -96,8 +99,8 @@ pub async fn lock(tx: &mut Tx, id: CourseId) -> Result<Option<Course>> {
     find(tx, id).await
 }
 
-/// Writes down what may change of a course.
-pub async fn update(tx: &mut Tx, course: &Course) -> Result<()> {
+/// Writes down what may change of a course, which was like `before`.
+pub async fn update(tx: &mut Tx, before: &Course, course: &Course) -> Result<()> {
     on!(tx, conn => sqlx::query(
         "UPDATE courses
             SET title = $2, description = $3, category_id = $4, status = $5, price_per_minute = $6,
@@ -117,7 +120,22 @@ pub async fn update(tx: &mut Tx, course: &Course) -> Result<()> {
     .execute(conn)
     .await
     .map(drop))?;
+    if FoundBy::of(before) != FoundBy::of(course) {
+        search::index(tx, course).await?;
+    }
     Ok(())
+}
+
+/// All courses behind `after`, in the order of their ids.
+pub async fn list(tx: &mut Tx, after: CourseId, limit: i64) -> Result<Vec<Course>> {
+    let rows: Vec<Row> = on!(tx, conn => sqlx::query_as(concat!(
+        "SELECT ", course_columns!(), " FROM courses c WHERE c.id > $1 ORDER BY c.id LIMIT $2",
+    ))
+    .bind(after)
+    .bind(limit)
+    .fetch_all(conn)
+    .await)?;
+    Ok(rows.into_iter().map(Course::from).collect())
 }
 
 /// All categories, in their order.

@@ -6,7 +6,7 @@ use sqlx::{
 };
 
 use crate::{
-    db::{Db, Tx},
+    db::{Db, Tx, search},
     error::{Error, Result},
 };
 
@@ -40,7 +40,8 @@ pub async fn up(db: &Db) -> Result<()> {
             POSTGRES.run_direct(None, &mut patient_connection(pool).await?, false).await
         }
     };
-    result.map_err(explain)
+    result.map_err(explain)?;
+    search::fill(db).await
 }
 
 /// Takes the last step back. `None` if there is none to take back.

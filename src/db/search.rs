@@ -1,26 +1,126 @@
-//! Finding courses by words: FTS5 on SQLite; on PostgreSQL tsvectors, and beside them for each word
-//! the courses that have it, in the order in which they are listed.
+//! Finding courses by words. On SQLite by FTS5, to which the words of a title are given a second time,
+//! with an [`ARROW`] in front. On PostgreSQL by a table of words and courses, in the order in which these
+//! are listed, and beside each course a tsvector of the words that it has.
 //!
-//! PostgreSQL's own index of a tsvector knows no order: a word of half of all courses would be
-//! found in half of them, and these sorted, for a page of twenty. So `course_words` leads, by the
-//! rarest of the words, and the tsvectors say whether a course has the others; unless that one is
-//! so rare that few courses can have them all. Triggers keep all of it beside the courses.
+//! PostgreSQL's own index of tsvectors knows no order: a word of half of all courses would be found
+//! in half of them, and these sorted, for a page of twenty. So `course_words` leads, and the tsvectors
+//! say whether a course has words that begin somehow.
+//!
+//! What is written to either is cut by [`FoundBy`], and only what is on offer is found.
+
+use sqlx::PgConnection;
+use uuid::Uuid;
 
 use crate::{
     db::{
-        Conn, Tx,
+        Conn, Db, Tx,
         catalogue::{Listed, ListedRow},
+        courses,
     },
-    domain::catalogue::{Filter, Shelf, Tier, Words},
+    domain::{
+        catalogue::{Filter, FoundBy, Shelf, Tier, Words},
+        course::Course,
+    },
     error::Result,
     id::{CategoryId, CourseId, UserId},
 };
 
-/// A word of more courses than these is not counted further: it is not rare.
-const COUNTED_MAX: i64 = 2_000;
+/// A word of fewer courses than these is rare: each of them is asked whether it has the others, too.
+/// Of two that are not, the lists are walked beside each other.
+const RARE_MAX: i64 = 300;
+
+/// How many courses are in memory while all are cut into words.
+const FILLED_AT_ONCE: i64 = 100;
 
 /// So many entries of words that begin alike are looked at.
 const BEGINNINGS_MAX: i64 = 2_000;
+
+/// In front of a word of a title. No word has it.
+const ARROW: char = '→';
+
+/// Has all courses be found that are on offer, if none is: words are cut here, and no migration can
+/// do so. Any number of nodes may try at once.
+pub async fn fill(db: &Db) -> Result<()> {
+    if !is_empty(&mut db.read().await?).await? {
+        return Ok(());
+    }
+    let mut tx = db.begin().await?;
+    if let Conn::Postgres(conn) = tx.conn() {
+        // Others wait for as long as it takes, and find it done.
+        sqlx::query("SET LOCAL lock_timeout = 0").execute(&mut *conn).await?;
+        let lock = "LOCK TABLE course_words IN SHARE ROW EXCLUSIVE MODE";
+        sqlx::query(lock).execute(conn).await?;
+    }
+    if !is_empty(&mut tx).await? {
+        return tx.rollback().await;
+    }
+    let mut after = CourseId::from_uuid(Uuid::nil());
+    loop {
+        let courses = courses::list(&mut tx, after, FILLED_AT_ONCE).await?;
+        let Some(last) = courses.last() else { return tx.commit().await };
+        after = last.id;
+        for course in &courses {
+            index(&mut tx, course).await?;
+        }
+    }
+}
+
+/// Whether there is something on offer, and nothing to be found.
+async fn is_empty(tx: &mut Tx) -> Result<bool> {
+    Ok(on!(tx, conn => sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM courses WHERE status = 'published')
+            AND NOT EXISTS (SELECT 1 FROM course_words)",
+    )
+    .fetch_one(conn)
+    .await)?)
+}
+
+/// Has a course be found by its words, as it is now.
+pub async fn index(tx: &mut Tx, course: &Course) -> Result<()> {
+    let FoundBy { title, description } = FoundBy::of(course);
+    match tx.conn() {
+        Conn::Sqlite(conn) => {
+            sqlx::query(SQLITE_FORGET).bind(course.id).execute(&mut *conn).await?;
+            if !(title.is_empty() && description.is_empty()) {
+                let in_title = title.iter().map(|word| format!("{ARROW}{word}"));
+                let words: Vec<_> =
+                    title.iter().chain(&description).cloned().chain(in_title).collect();
+                let find = sqlx::query(SQLITE_FIND).bind(course.id).bind(words.join(" "));
+                find.execute(conn).await?;
+            }
+        }
+        Conn::Postgres(conn) => {
+            sqlx::query(POSTGRES_FORGET).bind(course.id).execute(&mut *conn).await?;
+            for statement in [POSTGRES_FIND, POSTGRES_HAS] {
+                let find = sqlx::query(statement).bind(course.id);
+                find.bind(&title).bind(&description).execute(&mut *conn).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+const SQLITE_FORGET: &str = "
+    DELETE FROM course_words
+     WHERE rowid = (SELECT number FROM course_numbers WHERE course_id = $1)";
+
+const SQLITE_FIND: &str = "
+    INSERT INTO course_words (rowid, words)
+    SELECT number, $2 FROM course_numbers WHERE course_id = $1";
+
+/// The words that it had are known by its tsvector.
+const POSTGRES_FORGET: &str = "
+    DELETE FROM course_words k USING courses c, unnest(tsvector_to_array(c.words)) AS had(word)
+     WHERE c.id = $1 AND k.word = had.word AND k.in_title IN (FALSE, TRUE) AND k.course_id = $1";
+
+const POSTGRES_FIND: &str = "
+    INSERT INTO course_words (word, in_title, course_id)
+    SELECT word, TRUE, $1 FROM unnest($2::text[]) AS title(word)
+     UNION
+    SELECT word, FALSE, $1 FROM unnest($2::text[] || $3::text[]) AS anywhere(word)";
+
+const POSTGRES_HAS: &str =
+    "UPDATE courses SET words = array_to_tsvector($2::text[] || $3::text[]) WHERE id = $1";
 
 /// At most `limit` courses on offer that have all `words`, in one tier, the newest first.
 pub async fn search(
@@ -30,34 +130,41 @@ pub async fn search(
     (tier, after): (Tier, Option<CourseId>),
     limit: i64,
 ) -> Result<Vec<Listed>> {
-    let (sql, lead, all_words) = match tx.conn() {
-        Conn::Sqlite(_) => (SQLITE, sqlite_words(words, tier), None),
-        Conn::Postgres(_) => {
-            let (lead, is_rare) = leading_word(tx, words, tier).await?;
-            let sql = match tier {
-                Tier::Title if is_rare => POSTGRES_RARE_TITLE,
-                Tier::Title => POSTGRES_TITLE,
-                Tier::Text if is_rare => POSTGRES_RARE_TEXT,
-                Tier::Text => POSTGRES_TEXT,
-                Tier::Begins => POSTGRES_BEGINS,
-            };
-            (sql, lead, Some(postgres_words(words, tier)))
+    /// Binds what both databases are asked in the same way.
+    macro_rules! ask {
+        ($sql:expr) => {
+            sqlx::query_as::<_, ListedRow>($sql)
+                .bind(category(filter))
+                .bind(teacher(filter))
+                .bind(filter.currency)
+                .bind(filter.min_price)
+                .bind(filter.max_price)
+                .bind(filter.min_rating)
+                .bind(after)
+                .bind(limit)
+        };
+    }
+    let rows = match tx.conn() {
+        Conn::Sqlite(conn) => ask!(SQLITE).bind(sqlite_words(words, tier)).fetch_all(conn).await?,
+        Conn::Postgres(conn) if tier == Tier::Begins => {
+            let longest = words.as_slice().iter().max_by_key(|word| word.len());
+            let ask = ask!(POSTGRES_BEGINS).bind(longest).bind(postgres_beginnings(words));
+            ask.bind(BEGINNINGS_MAX).fetch_all(conn).await?
+        }
+        Conn::Postgres(conn) => {
+            let Lead { first, second, others } = lead(conn, words, tier).await?;
+            match (second, tier) {
+                (None, Tier::Title) => ask!(POSTGRES_TITLE).bind(first).bind(others),
+                (None, _) => ask!(POSTGRES_TEXT).bind(first).bind(others),
+                (second, Tier::Title) => {
+                    ask!(POSTGRES_TITLE_OF_TWO).bind(first).bind(others).bind(second)
+                }
+                (second, _) => ask!(POSTGRES_TEXT_OF_TWO).bind(first).bind(others).bind(second),
+            }
+            .fetch_all(conn)
+            .await?
         }
     };
-    let rows: Vec<ListedRow> = on!(tx, conn => sqlx::query_as(sql)
-        .bind(lead)
-        .bind(all_words)
-        .bind(category(filter))
-        .bind(teacher(filter))
-        .bind(filter.currency)
-        .bind(filter.min_price)
-        .bind(filter.max_price)
-        .bind(filter.min_rating)
-        .bind(after)
-        .bind(limit)
-        .bind(BEGINNINGS_MAX)
-        .fetch_all(conn)
-        .await)?;
     Ok(rows.into_iter().map(Listed::from).collect())
 }
 
@@ -65,10 +172,10 @@ pub async fn search(
 macro_rules! on_offer {
     () => {
         "c.status = 'published'
-         AND ($3 IS NULL OR c.category_id = $3) AND ($4 IS NULL OR c.teacher_id = $4)
-         AND ($5 IS NULL OR c.currency = $5)
-         AND ($6 IS NULL OR c.price_per_minute >= $6)
-         AND ($7 IS NULL OR c.price_per_minute <= $7) AND c.rating >= $8"
+         AND ($1 IS NULL OR c.category_id = $1) AND ($2 IS NULL OR c.teacher_id = $2)
+         AND ($3 IS NULL OR c.currency = $3)
+         AND ($4 IS NULL OR c.price_per_minute >= $4)
+         AND ($5 IS NULL OR c.price_per_minute <= $5) AND c.rating >= $6"
     };
 }
 
@@ -76,91 +183,120 @@ macro_rules! on_offer {
 const SQLITE: &str = listed!(
     ", n.number FROM course_words w CROSS JOIN course_numbers n ON n.number = w.rowid
        CROSS JOIN courses c ON c.id = n.course_id
-     WHERE course_words MATCH $1 AND w.rowid < coalesce(
-         (SELECT number FROM course_numbers WHERE course_id = $9), 9223372036854775807)",
-    " AND $2 IS NULL AND $11 IS NOT NULL AND ",
+     WHERE course_words MATCH $9 AND w.rowid < coalesce(
+         (SELECT number FROM course_numbers WHERE course_id = $7), 9223372036854775807) AND ",
     on_offer!(),
-    " ORDER BY w.rowid DESC LIMIT $10";
+    " ORDER BY w.rowid DESC LIMIT $8";
     "number DESC"
 );
 
-/// A page of the courses that a lead finds and that have the words: in a `CASE`, so that PostgreSQL
-/// does not take that for a better way to find them, and sorts all it has found.
+/// A page of the courses that a lead finds: in a `CASE`, so that PostgreSQL does not take the rest for
+/// a better way to find them, and sorts all it has found.
 macro_rules! postgres {
-    ($lead:literal, $has:literal) => {
+    ($($lead:expr),+) => {
         listed!(
             " FROM (",
-            $lead,
-            ") w JOIN courses c ON c.id = w.course_id
-              WHERE $11::bigint IS NOT NULL AND CASE WHEN ",
-            $has,
-            " AND ",
+            $($lead),+,
+            ") w JOIN courses c ON c.id = w.course_id WHERE CASE WHEN ",
             on_offer!(),
-            " THEN TRUE ELSE FALSE END ORDER BY w.course_id DESC LIMIT $10";
+            " THEN TRUE ELSE FALSE END ORDER BY w.course_id DESC LIMIT $8";
             "c.id DESC"
         )
     };
 }
 
-const POSTGRES_TITLE: &str = postgres!(
-    "SELECT course_id FROM course_words
-      WHERE word = $1 AND in_title AND ($9::uuid IS NULL OR course_id < $9)",
-    "c.title_words @@ (SELECT to_tsquery('simple', $2))"
+/// Whether one of some words is not among those of the course that `a` leads to.
+macro_rules! lacks {
+    ($in_title:literal, $words:literal) => {
+        concat!(
+            "EXISTS (SELECT FROM unnest(",
+            $words,
+            ") AS asked(word) WHERE NOT EXISTS (SELECT FROM course_words k WHERE k.word = asked.word
+                AND k.in_title = ",
+            $in_title,
+            " AND k.course_id = a.course_id))"
+        )
+    };
+}
+
+/// Courses that have a word, in one tier, and all others; `$and` is the rest of the lead.
+macro_rules! led {
+    ($in_title:literal, $joined:literal, $and:expr) => {
+        postgres!(
+            "SELECT a.course_id FROM course_words a ",
+            $joined,
+            " WHERE a.word = $9 AND a.in_title = ",
+            $in_title,
+            " AND ($7::uuid IS NULL OR a.course_id < $7) AND CASE WHEN ",
+            lacks!($in_title, "$10::text[]"),
+            " THEN FALSE ELSE ",
+            $and,
+            " END"
+        )
+    };
+}
+
+const POSTGRES_TITLE: &str = led!("TRUE", "", "TRUE");
+
+const POSTGRES_TEXT: &str = led!("FALSE", "", lacks!("TRUE", "$10::text[] || $9::text"));
+
+/// Both words have their courses in the same order, so that these are merged.
+const POSTGRES_TITLE_OF_TWO: &str = led!(
+    "TRUE",
+    "JOIN course_words b ON b.word = $11 AND b.in_title = TRUE AND b.course_id = a.course_id",
+    "TRUE"
 );
 
-const POSTGRES_TEXT: &str = postgres!(
-    "SELECT course_id FROM course_words
-      WHERE word = $1 AND NOT in_title AND ($9::uuid IS NULL OR course_id < $9)",
-    "c.words @@ (SELECT to_tsquery('simple', $2))
-     AND NOT c.title_words @@ (SELECT to_tsquery('simple', $2))"
-);
-
-const POSTGRES_RARE_TITLE: &str = postgres!(
-    "SELECT id AS course_id FROM courses
-      WHERE title_words @@ (SELECT to_tsquery('simple', $2))
-        AND ($9::uuid IS NULL OR id < $9) OFFSET 0",
-    "$1::text IS NOT NULL"
-);
-
-const POSTGRES_RARE_TEXT: &str = postgres!(
-    "SELECT id AS course_id FROM courses
-      WHERE words @@ (SELECT to_tsquery('simple', $2))
-        AND ($9::uuid IS NULL OR id < $9) OFFSET 0",
-    "$1::text IS NOT NULL AND NOT c.title_words @@ (SELECT to_tsquery('simple', $2))"
+const POSTGRES_TEXT_OF_TWO: &str = led!(
+    "FALSE",
+    "JOIN course_words b ON b.word = $11 AND b.in_title = FALSE AND b.course_id = a.course_id",
+    lacks!("TRUE", "$10::text[] || ARRAY[$9, $11]::text[]")
 );
 
 const POSTGRES_BEGINS: &str = postgres!(
-    "SELECT DISTINCT course_id
+    "SELECT DISTINCT longer.course_id
        FROM (SELECT course_id FROM course_words
-              WHERE word >= $1 AND word < $1 || chr(1114111) ORDER BY word LIMIT $11) longer
-      WHERE $9::uuid IS NULL OR course_id < $9",
-    "c.words @@ (SELECT to_tsquery('simple', $2))"
+              WHERE word >= $9 AND word < $9 || chr(1114111) ORDER BY word LIMIT $11) longer
+       JOIN courses has ON has.id = longer.course_id
+      WHERE ($7::uuid IS NULL OR longer.course_id < $7)
+        AND has.words @@ (SELECT CAST($10 AS tsquery))"
 );
 
-/// The word that fewest courses have, and whether these are few; of beginnings, the longest.
-async fn leading_word(tx: &mut Tx, words: &Words, tier: Tier) -> Result<(String, bool)> {
-    let words = words.as_slice();
-    let longest = words.iter().max_by_key(|word| word.len()).cloned().unwrap_or_default();
-    if words.len() <= 1 || tier == Tier::Begins {
-        return Ok((longest, false));
-    }
-    let Conn::Postgres(conn) = tx.conn() else { return Ok((longest, false)) };
-    let rarest: Option<(String, i64)> = sqlx::query_as(
-        "SELECT word, courses FROM unnest($1::text[]) AS asked(word),
-                LATERAL (SELECT COUNT(*) AS courses
-                           FROM (SELECT 1 FROM course_words w
-                                  WHERE w.word = asked.word AND in_title = $2
-                                  LIMIT $3) found) counted
-          ORDER BY courses LIMIT 1",
-    )
-    .bind(words)
-    .bind(tier == Tier::Title)
-    .bind(COUNTED_MAX)
-    .fetch_optional(conn)
-    .await?;
-    let (word, courses) = rarest.unwrap_or((longest, 0));
-    Ok((word, courses < COUNTED_MAX))
+/// The words that lead: a rare one alone, or two that are not; and those that are left.
+struct Lead {
+    first: String,
+    second: Option<String>,
+    others: Vec<String>,
 }
+
+async fn lead(conn: &mut PgConnection, words: &Words, tier: Tier) -> Result<Lead> {
+    let words = words.as_slice();
+    let counted: Vec<(String, i64)> = if words.len() < 2 {
+        words.iter().map(|word| (word.clone(), 0)).collect()
+    } else {
+        sqlx::query_as(COUNT)
+            .bind(words)
+            .bind(tier == Tier::Title)
+            .bind(RARE_MAX)
+            .fetch_all(conn)
+            .await?
+    };
+    let is_rare = counted.first().is_none_or(|(_, courses)| *courses < RARE_MAX);
+    let mut words = counted.into_iter().map(|(word, _)| word);
+    Ok(Lead {
+        first: words.next().unwrap_or_default(),
+        second: if is_rare { None } else { words.next() },
+        others: words.collect(),
+    })
+}
+
+/// Words, those of the fewest courses first.
+const COUNT: &str = "
+    SELECT word, courses FROM unnest($1::text[]) AS asked(word),
+           LATERAL (SELECT COUNT(*) AS courses
+                      FROM (SELECT FROM course_words w
+                             WHERE w.word = asked.word AND in_title = $2 LIMIT $3) found) counted
+     ORDER BY courses";
 
 fn category(filter: &Filter) -> Option<CategoryId> {
     match filter.shelf {
@@ -178,18 +314,18 @@ fn teacher(filter: &Filter) -> Option<UserId> {
 
 /// A search as FTS5 reads it. Words are letters and digits, so quotes are enough.
 fn sqlite_words(words: &Words, tier: Tier) -> String {
-    let all = |or_longer| joined(words, " AND ", |word| format!("\"{word}\"{or_longer}"));
+    let anywhere = || joined(words, " AND ", |word| format!("\"{word}\""));
+    let in_title = || joined(words, " AND ", |word| format!("\"{ARROW}{word}\""));
     match tier {
-        Tier::Title => format!("title : ({})", all("")),
-        Tier::Text => format!("({all}) NOT (title : ({all}))", all = all("")),
-        Tier::Begins => all(" *"),
+        Tier::Title => in_title(),
+        Tier::Text => format!("({}) NOT ({})", anywhere(), in_title()),
+        Tier::Begins => joined(words, " AND ", |word| format!("\"{word}\" *")),
     }
 }
 
-/// A search as PostgreSQL reads it.
-fn postgres_words(words: &Words, tier: Tier) -> String {
-    let or_longer = if tier == Tier::Begins { ":*" } else { "" };
-    joined(words, " & ", |word| format!("'{word}'{or_longer}"))
+/// Words that only begin like these, as PostgreSQL reads it.
+fn postgres_beginnings(words: &Words) -> String {
+    joined(words, " & ", |word| format!("'{word}':*"))
 }
 
 fn joined(words: &Words, by: &str, each: impl Fn(&str) -> String) -> String {
@@ -204,11 +340,10 @@ mod tests {
     #[test]
     fn a_search_is_words_and_nothing_else() {
         let words = Words::of("Rust \"OR");
-        assert_eq!(sqlite_words(&words, Tier::Title), r#"title : ("rust" AND "or")"#);
+        assert_eq!(sqlite_words(&words, Tier::Title), r#""→rust" AND "→or""#);
         assert_eq!(sqlite_words(&words, Tier::Begins), r#""rust" * AND "or" *"#);
-        assert_eq!(postgres_words(&words, Tier::Begins), "'rust':* & 'or':*");
+        assert_eq!(postgres_beginnings(&words), "'rust':* & 'or':*");
         let one = Words::of("ab");
-        assert_eq!(sqlite_words(&one, Tier::Text), r#"("ab") NOT (title : ("ab"))"#);
-        assert_eq!(postgres_words(&one, Tier::Text), "'ab'");
+        assert_eq!(sqlite_words(&one, Tier::Text), r#"("ab") NOT ("→ab")"#);
     }
 }

@@ -1,7 +1,7 @@
 //! Looking for courses: by words, by what they are about and cost, one page after the other.
 
 use crate::{
-    domain::course::CourseStatus,
+    domain::course::{Course, CourseStatus},
     id::{CategoryId, CourseId, UserId},
     money::{Currency, Money},
 };
@@ -82,18 +82,43 @@ pub fn parse_rating(text: &str) -> Result<i64, String> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Words(Vec<String>);
 
+/// The words by which a course is found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FoundBy {
+    pub title: Vec<String>,
+    pub description: Vec<String>,
+}
+
+/// The words of a text: letters and digits, whatever stands between them. Databases cut words in
+/// ways of their own, so what is looked for and what is found are cut here, both of them.
+fn cut(text: &str) -> impl Iterator<Item = String> {
+    let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+    words.map(|word| word.chars().take(WORD_MAX).collect::<String>().to_lowercase())
+}
+
 impl Words {
-    /// The words of a text: letters and digits, whatever stands between them.
     #[must_use]
     pub fn of(text: &str) -> Self {
-        let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
-        let shortened = |word: &str| word.chars().take(WORD_MAX).collect::<String>();
-        Self(words.take(WORDS_MAX).map(|word| shortened(word).to_lowercase()).collect())
+        Self(cut(text).take(WORDS_MAX).collect())
     }
 
     #[must_use]
     pub fn as_slice(&self) -> &[String] {
         &self.0
+    }
+}
+
+impl FoundBy {
+    /// What is not on offer is not found.
+    #[must_use]
+    pub fn of(course: &Course) -> Self {
+        if course.status != CourseStatus::Published {
+            return Self::default();
+        }
+        Self {
+            title: cut(&course.title).collect(),
+            description: cut(&course.description).collect(),
+        }
     }
 }
 

@@ -71,6 +71,7 @@ pub async fn update(
 ) -> Result<Course> {
     let mut tx = app.db.begin().await?;
     let course = own(&mut tx, teacher, id).await?;
+    let before = course.clone();
     let partners = change.partners.unwrap_or(course.split.partners);
     let course = Course {
         title: change.title.unwrap_or(course.title),
@@ -87,7 +88,7 @@ pub async fn update(
         return Err(Error::invalid("partners", "come to more than the platform leaves"));
     }
     ensure_category(&mut tx, course.category_id).await?;
-    db::courses::update(&mut tx, &course).await?;
+    db::courses::update(&mut tx, &before, &course).await?;
     tx.commit().await?;
     info!(course.id = %id, status = %course.status, "changed course {id}");
     Ok(course)
@@ -96,9 +97,9 @@ pub async fn update(
 /// Takes a course away for good: of its teacher, or as an admin. What was watched of it stays.
 pub async fn delete(app: &App, user: &User, id: CourseId, now: Timestamp) -> Result<()> {
     let mut tx = app.db.begin().await?;
-    let course = own(&mut tx, user, id).await?;
-    let course = Course { status: CourseStatus::Deleted, updated_at: now, ..course };
-    db::courses::update(&mut tx, &course).await?;
+    let before = own(&mut tx, user, id).await?;
+    let course = Course { status: CourseStatus::Deleted, updated_at: now, ..before.clone() };
+    db::courses::update(&mut tx, &before, &course).await?;
     tx.commit().await?;
     info!(course.id = %id, user.id = %user.id, "deleted course {id}");
     Ok(())

@@ -2,6 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use murph::{
+    db,
+    domain::course::{Course, Split},
+};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -347,7 +351,15 @@ async fn what_is_known_already_is_not_sent_again() {
 async fn words_are_found_whatever_stands_between_them() {
     let app = TestApp::start().await;
     let teacher = app.teacher().await;
-    for title in ["Node.js in depth", "Python 3.12", "TCP/IP by e-mail", "C# & C++", "économie"] {
+    for title in [
+        "Node.js in depth",
+        "Python 3.12",
+        "TCP/IP by e-mail",
+        "C# & C++",
+        "Économie",
+        "“Go” today",
+        "Zig—why",
+    ] {
         make(&app, &teacher, title, json!({"description": "see www.example.org/a_b"})).await;
     }
     for (search, found) in [
@@ -356,12 +368,94 @@ async fn words_are_found_whatever_stands_between_them() {
         ("python 3", "Python 3.12"),
         ("ip tcp", "TCP/IP by e-mail"),
         ("mail", "TCP/IP by e-mail"),
-        ("économie", "économie"),
+        ("économie", "Économie"),
+        ("ÉCONOMIE", "Économie"),
+        ("go", "“Go” today"),
+        ("why zig", "Zig—why"),
     ] {
         let query = format!("search={}", search.replace(' ', "+"));
         assert_eq!(titles(&look(&app, &query).await.is(200)), [found], "{search}");
     }
     let all = look(&app, "search=example+org").await.is(200);
-    assert_eq!(titles(&all).len(), 5);
+    assert_eq!(titles(&all).len(), 7);
+    app.close().await;
+}
+
+#[tokio::test]
+async fn only_what_is_on_offer_can_be_found() {
+    let app = TestApp::start().await;
+    let teacher = app.teacher().await;
+    // More words that begin alike than are looked at.
+    for draft in 0..2 {
+        let words = (0..1_050).map(|nth| format!("guita{:03x}", draft * 1_050 + nth));
+        let words = words.collect::<Vec<_>>();
+        let more = json!({"status": "draft", "description": words.join(" ")});
+        make(&app, &teacher, "Draft", more).await;
+    }
+    let id = make(&app, &teacher, "Guitar", json!({})).await;
+    let path = format!("{COURSES}/{id}");
+    let found = async |search: &str| {
+        let page = look(&app, &format!("search={search}")).await.is(200);
+        titles(&page).join("; ")
+    };
+    assert_eq!(found("guita").await, "Guitar");
+    for (change, guitar, lute) in [
+        (json!({"status": "archived"}), "", ""),
+        (json!({"title": "Lute"}), "", ""),
+        (json!({"status": "published"}), "", "Lute"),
+        (json!({"description": "not a guitar"}), "Lute", "Lute"),
+        (json!({"title": "Guitar", "description": ""}), "Guitar", ""),
+        (json!({"price_per_minute": "2"}), "Guitar", ""),
+    ] {
+        teacher.put(&path, change.clone()).await.is(200);
+        assert_eq!(
+            (found("guitar").await.as_str(), found("lute").await.as_str()),
+            (guitar, lute),
+            "{change}"
+        );
+    }
+    teacher.send(Method::DELETE, &path, None, &[]).await.is(204);
+    assert_eq!(found("guitar").await, "");
+    app.close().await;
+}
+
+/// Words that many courses have are found in another way than rare ones, on PostgreSQL.
+#[tokio::test]
+async fn common_words_are_found_together_too() {
+    let app = TestApp::start().await;
+    let teacher = app.teacher().await;
+    let mut tx = app.app.db.begin().await.unwrap();
+    let (mut in_title, mut anywhere) = (Vec::new(), Vec::new());
+    for nth in 0..900 {
+        app.app.clock.advance(std::time::Duration::from_millis(1));
+        let has = |every: usize, word: &'static str| if nth % every == 0 { word } else { "" };
+        let title = format!("{nth} red {} {}", has(2, "blue"), has(225, "gold"));
+        let price = (crate::harness::money("1.00"), "USD".parse().unwrap());
+        let course = Course {
+            description: format!("{} {}", has(3, "blue"), has(100, "silver")),
+            ..Course::offered(teacher.id, title.clone(), price, Split::default(), app.now())
+        };
+        db::courses::insert(&mut tx, &course).await.unwrap();
+        if nth % 2 == 0 {
+            in_title.push(title.trim().to_owned());
+        } else if nth % 3 == 0 {
+            anywhere.push(title.trim().to_owned());
+        }
+    }
+    tx.commit().await.unwrap();
+    let newest_first = in_title.iter().rev().chain(anywhere.iter().rev()).cloned();
+    let expected: Vec<String> = newest_first.collect();
+    for search in ["red+blue", "blue+red"] {
+        let found = all_titles(&app, &format!("search={search}"), 100).await;
+        let found: Vec<_> = found.iter().map(|title| title.trim().to_owned()).collect();
+        assert_eq!(found, expected, "{search}");
+    }
+    let first_word = |titles: Vec<String>| -> Vec<usize> {
+        titles.iter().map(|title| title.split(' ').next().unwrap().parse().unwrap()).collect()
+    };
+    let found = all_titles(&app, "search=blue+gold+red", 100).await;
+    assert_eq!(first_word(found), [450, 0, 675, 225]);
+    let found = all_titles(&app, "search=red+silver", 2).await;
+    assert_eq!(first_word(found), [800, 700, 600, 500, 400, 300, 200, 100, 0]);
     app.close().await;
 }

@@ -54,7 +54,7 @@ async fn columns(db: &Db) -> Vec<Column> {
                FROM information_schema.columns
               WHERE table_schema = 'public' AND table_name <> '_sqlx_migrations'
                 AND table_name <> 'course_words'
-                AND NOT (table_name = 'courses' AND column_name IN ('words', 'title_words'))
+                AND NOT (table_name = 'courses' AND column_name = 'words')
               ORDER BY table_name::text COLLATE \"C\", column_name::text COLLATE \"C\"",
         )
         .fetch_all(pool)
