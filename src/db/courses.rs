@@ -126,6 +126,16 @@ pub async fn update(tx: &mut Tx, before: &Course, course: &Course) -> Result<()>
     Ok(())
 }
 
+/// How many courses a teacher has, of any status but deleted.
+pub async fn count_of_teacher(tx: &mut Tx, teacher: UserId) -> Result<i64> {
+    Ok(on!(tx, conn => sqlx::query_scalar(
+        "SELECT COUNT(*) FROM courses WHERE teacher_id = $1 AND status <> 'deleted'",
+    )
+    .bind(teacher)
+    .fetch_one(conn)
+    .await)?)
+}
+
 /// All courses behind `after`, in the order of their ids.
 pub async fn list(tx: &mut Tx, after: CourseId, limit: i64) -> Result<Vec<Course>> {
     let rows: Vec<Row> = on!(tx, conn => sqlx::query_as(concat!(

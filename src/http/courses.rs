@@ -10,7 +10,7 @@ use crate::{
     domain::{
         course::{
             CategoryChange, CourseStatus, DESCRIPTION_MAX, PARTNER_NAME_MAX, PARTNERS_MAX, Partner,
-            Price, TITLE_MAX, parse_description, parse_partners, parse_title,
+            Price, TITLE_MAX, parse_description, parse_title,
         },
         earnings::Figures,
         progress::{course_percentage, watch_percentage},
@@ -21,7 +21,7 @@ use crate::{
     http::{
         answer::{Created, NoContent},
         catalogue,
-        extract::{Caller, Json, Object, Path, Teacher},
+        extract::{Admin, Caller, Json, Object, Path, Teacher},
         openapi::{Routes, routes},
     },
     id::{CategoryId, CourseId, UserId, VideoId},
@@ -41,13 +41,17 @@ pub(super) fn routes() -> Routes {
         /// only for its teacher.
         GET "/courses" => catalogue::list [FORBIDDEN];
         /// Offer a course, or begin a draft of one.
-        POST "/courses" => create;
+        POST "/courses" => create [OUT_OF_RANGE];
         /// What a course is, what it costs, and how far one is with it.
         GET "/courses/{course_id}" => show;
         /// Change one's own course.
         ///
         /// What is not sent stays; whoever watches goes on under the old terms.
         PUT "/courses/{course_id}" => update;
+        /// Change what the platform gets of what students pay for a course.
+        ///
+        /// Whoever watches goes on under the old terms. What is made anew begins with what is configured.
+        PUT "/admin/courses/{course_id}/share" => set_share;
         /// Take one's own course away; an admin may do so with any.
         ///
         /// Its history stays.
@@ -145,7 +149,7 @@ async fn create(
         status: status(body.status)?.unwrap_or(CourseStatus::Published),
         price_per_minute: body.price_per_minute,
         currency: currency_or_default(&app, body.currency)?,
-        partners: partners(&app, body.partners)?,
+        partners: partners(body.partners),
     };
     let course = courses::create(&app, &teacher.user, new, app.clock.now()).await?;
     Ok(Created(view(&app, course.id).await?))
@@ -184,9 +188,25 @@ async fn update(
             Some(currency) => Some(currency_or_default(&app, Some(currency))?),
             None => None,
         },
-        partners: body.partners.map(|named| partners(&app, named)).transpose()?,
+        partners: body.partners.map(partners),
     };
     courses::update(&app, &teacher.user, id, change, app.clock.now()).await?;
+    Ok(Json(view(&app, id).await?))
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct ShareRequest {
+    platform_basis_points: BasisPoints,
+}
+
+async fn set_share(
+    State(app): State<App>,
+    _: Admin,
+    Path(id): Path<CourseId>,
+    Json(body): Json<ShareRequest>,
+) -> Result<Json<CourseView>> {
+    courses::set_share(&app, id, body.platform_basis_points, app.clock.now()).await?;
     Ok(Json(view(&app, id).await?))
 }
 
@@ -223,11 +243,9 @@ fn status(status: Option<CourseStatus>) -> Result<Option<CourseStatus>> {
     }
 }
 
-fn partners(app: &App, named: Vec<Object<PartnerRequest>>) -> Result<Vec<Partner>> {
+fn partners(named: Vec<Object<PartnerRequest>>) -> Vec<Partner> {
     let partner = |Object(PartnerRequest { name, basis_points })| Partner { name, basis_points };
-    let named = named.into_iter().map(partner).collect();
-    parse_partners(named, app.config.fees.platform_basis_points)
-        .map_err(|problem| Error::invalid("partners", problem))
+    named.into_iter().map(partner).collect()
 }
 
 /// A course with all that is known of it.
@@ -317,10 +335,23 @@ impl ProgressView {
     }
 }
 
-/// A course that `caller` may see; what is hidden is not there.
+/// A course that `caller` may see; what is hidden is not there, but for who is watching it.
 pub(super) async fn shown(tx: &mut Tx, id: CourseId, caller: Option<&Caller>) -> Result<Listed> {
     let reader = caller.map(|caller| (caller.user.id, caller.user.role));
-    let listed = db::catalogue::find(tx, id).await?;
-    let listed = listed.filter(|listed| listed.course.is_shown_to(reader));
-    listed.ok_or(Error::NotFound("course"))
+    let listed = db::catalogue::find(tx, id).await?.ok_or(Error::NotFound("course"))?;
+    if listed.course.is_shown_to(reader) || is_watching(tx, id, reader).await? {
+        Ok(listed)
+    } else {
+        Err(Error::NotFound("course"))
+    }
+}
+
+async fn is_watching(
+    tx: &mut Tx,
+    course: CourseId,
+    reader: Option<(UserId, Role)>,
+) -> Result<bool> {
+    let Some((student, Role::Student)) = reader else { return Ok(false) };
+    let session = db::sessions::find_active(tx, student).await?;
+    Ok(session.is_some_and(|session| session.course_id == course))
 }

@@ -9,16 +9,17 @@ use crate::{
     db::{self, Tx, catalogue::Listed},
     domain::{
         catalogue::{Filter, Tier, Words},
-        course::{CategoryChange, Course, CourseStatus, Partner, Price, Split},
+        course::{CategoryChange, Course, CourseStatus, Partner, Price, Split, parse_partners},
         user::{Role, User},
     },
     error::{Error, Result},
     id::{CategoryId, CourseId},
-    money::Currency,
+    money::{BasisPoints, Currency},
     time::Timestamp,
 };
 
-/// A course as a teacher wants it. The fields are checked already.
+/// A course as a teacher wants it. The fields are checked already, but for partners: what is left for
+/// them depends on the course.
 #[derive(Clone, Debug)]
 pub struct NewCourse {
     pub title: String,
@@ -29,6 +30,9 @@ pub struct NewCourse {
     pub currency: Currency,
     pub partners: Vec<Partner>,
 }
+
+/// How many courses of a teacher there are that are not deleted.
+const COURSES_OF_TEACHER_MAX: i64 = 1_000;
 
 /// What is to be different about a course; `None` stays as it is.
 #[derive(Clone, Debug, Default)]
@@ -44,8 +48,7 @@ pub struct CourseChange {
 
 /// Makes a course of `teacher`, of which the platform gets the configured part.
 pub async fn create(app: &App, teacher: &User, new: NewCourse, now: Timestamp) -> Result<Course> {
-    let platform = app.config.fees.platform_basis_points;
-    let split = Split { platform, partners: new.partners };
+    let split = split(app.config.fees.platform_basis_points, new.partners)?;
     let price = (new.price_per_minute.money(), new.currency);
     let course = Course {
         description: new.description,
@@ -54,6 +57,11 @@ pub async fn create(app: &App, teacher: &User, new: NewCourse, now: Timestamp) -
         ..Course::offered(teacher.id, new.title, price, split, now)
     };
     let mut tx = app.db.begin().await?;
+    // Whoever makes two at once makes one after the other.
+    db::users::lock(&mut tx, teacher.id).await?;
+    if db::courses::count_of_teacher(&mut tx, teacher.id).await? >= COURSES_OF_TEACHER_MAX {
+        return Err(Error::OutOfRange("a teacher has at most 1000 courses: delete some first"));
+    }
     ensure_category(&mut tx, course.category_id).await?;
     db::courses::insert(&mut tx, &course).await?;
     tx.commit().await?;
@@ -72,7 +80,6 @@ pub async fn update(
     let mut tx = app.db.begin().await?;
     let course = own(&mut tx, teacher, id).await?;
     let before = course.clone();
-    let partners = change.partners.unwrap_or(course.split.partners);
     let course = Course {
         title: change.title.unwrap_or(course.title),
         description: change.description.unwrap_or(course.description),
@@ -80,18 +87,47 @@ pub async fn update(
         status: change.status.unwrap_or(course.status),
         price_per_minute: change.price_per_minute.map_or(course.price_per_minute, Price::money),
         currency: change.currency.unwrap_or(course.currency),
-        split: Split { platform: course.split.platform, partners },
+        split: match change.partners {
+            Some(partners) => split(course.split.platform, partners)?,
+            None => course.split,
+        },
         updated_at: now,
         ..course
     };
-    if !course.split.is_possible() {
-        return Err(Error::invalid("partners", "come to more than the platform leaves"));
-    }
     ensure_category(&mut tx, course.category_id).await?;
     db::courses::update(&mut tx, &before, &course).await?;
     tx.commit().await?;
     info!(course.id = %id, status = %course.status, "changed course {id}");
     Ok(course)
+}
+
+fn split(platform: BasisPoints, partners: Vec<Partner>) -> Result<Split> {
+    let partners = parse_partners(partners, platform);
+    let partners = partners.map_err(|problem| Error::invalid("partners", problem))?;
+    Ok(Split { platform, partners })
+}
+
+/// Gives the platform another part of what students will pay for a course.
+pub async fn set_share(
+    app: &App,
+    id: CourseId,
+    platform: BasisPoints,
+    now: Timestamp,
+) -> Result<()> {
+    let mut tx = app.db.begin().await?;
+    let before = db::courses::lock(&mut tx, id).await?;
+    let before = before.filter(|course| course.status != CourseStatus::Deleted);
+    let before = before.ok_or(Error::NotFound("course"))?;
+    let split = Split { platform, ..before.split.clone() };
+    if !split.is_possible() {
+        let problem = "leaves too little for the partners of the course";
+        return Err(Error::invalid("platform_basis_points", problem));
+    }
+    let course = Course { split, updated_at: now, ..before.clone() };
+    db::courses::update(&mut tx, &before, &course).await?;
+    tx.commit().await?;
+    info!(course.id = %id, points = platform.points(), "changed the platform's share of course {id}");
+    Ok(())
 }
 
 /// Takes a course away for good: of its teacher, or as an admin. What was watched of it stays.

@@ -306,9 +306,10 @@ async fn a_deleted_course_is_gone_and_its_history_stays() {
     let session = format!("/sessions/{}", session.body["session"]["id"].as_str().unwrap());
     student.send(Method::DELETE, &path, None, &[]).await.refused(403, "forbidden");
     teacher.send(Method::DELETE, &path, None, &[]).await.is(204);
-    for person in [&teacher, &student, &admin] {
+    for person in [&teacher, &admin] {
         person.get(&path).await.refused(404, "not_found");
     }
+    student.get(&path).await.is(200);
     teacher.send(Method::DELETE, &path, None, &[]).await.refused(404, "not_found");
     teacher.put(&path, json!({"status": "published"})).await.refused(404, "not_found");
     let video = json!({"title": "a", "duration_ms": 1});
@@ -318,6 +319,7 @@ async fn a_deleted_course_is_gone_and_its_history_stays() {
     student.get(&session).await.is(200);
     student.post(&format!("{session}/end"), json!({})).await.is(200);
     student.get(&format!("{session}/receipt")).await.is(200);
+    student.get(&path).await.refused(404, "not_found");
 
     let other = make(&app, &teacher, "Another", json!({})).await;
     admin.send(Method::DELETE, &format!("{COURSES}/{other}"), None, &[]).await.is(204);
@@ -457,5 +459,45 @@ async fn common_words_are_found_together_too() {
     assert_eq!(first_word(found), [450, 0, 675, 225]);
     let found = all_titles(&app, "search=red+silver", 2).await;
     assert_eq!(first_word(found), [800, 700, 600, 500, 400, 300, 200, 100, 0]);
+    app.close().await;
+}
+
+#[tokio::test]
+async fn a_teacher_has_so_many_courses() {
+    let app = TestApp::start().await;
+    let teacher = app.teacher().await;
+    let first = make(&app, &teacher, "first", json!({})).await;
+    let mut tx = app.app.db.begin().await.unwrap();
+    for _ in 1..1_000 {
+        let price = (crate::harness::money("1.00"), "USD".parse().unwrap());
+        let course = Course::offered(teacher.id, "another", price, Split::default(), app.now());
+        db::courses::insert(&mut tx, &course).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    let one_more = json!({"title": "too many", "price_per_minute": "1"});
+    teacher.post(COURSES, one_more.clone()).await.refused(422, "out_of_range");
+    teacher.send(Method::DELETE, &format!("{COURSES}/{first}"), None, &[]).await.is(204);
+    teacher.post(COURSES, one_more).await.is(201);
+    app.close().await;
+}
+
+#[tokio::test]
+async fn a_course_keeps_its_share_until_an_admin_changes_it() {
+    let app = TestApp::start().await;
+    let (teacher, admin) = (app.teacher().await, app.admin().await);
+    let partners = json!([{"name": "museum", "basis_points": 8_500}]);
+    let id = make(&app, &teacher, "Maps", json!({"partners": partners})).await;
+    let (path, share) = (format!("{COURSES}/{id}"), format!("/admin/courses/{id}/share"));
+    let set = |points: u32| json!({"platform_basis_points": points});
+    teacher.put(&share, set(0)).await.refused(403, "forbidden");
+    admin.put(&share, set(1_501)).await.refused(422, "invalid");
+    admin.put(&share, set(10_001)).await.refused(422, "invalid");
+    assert_eq!(admin.put(&share, set(1_500)).await.is(200).body["platform_basis_points"], 1_500);
+    // Beside what this course's platform gets, not the one of a new course.
+    teacher.put(&path, json!({"partners": partners})).await.is(200);
+    let more = json!([{"name": "museum", "basis_points": 8_501}]);
+    teacher.put(&path, json!({"partners": more})).await.refused(422, "invalid");
+    let nobody = "/admin/courses/019aa000-0000-7000-8000-000000000000/share";
+    admin.put(nobody, set(1)).await.refused(404, "not_found");
     app.close().await;
 }

@@ -86,9 +86,14 @@ async fn an_open_session_opens_its_course_whatever_becomes_of_it() {
     assert_eq!(seconds(&studio, &link), 300);
     let url = link.body["url"].as_str().unwrap();
     assert_eq!(studio.fetch(url, Some("bytes=0-9")).await.status(), 206);
+    // A player that is loaded anew finds its way.
+    student.get(&path).await.is(200);
+    let videos = student.get(&format!("{path}/videos")).await.is(200);
+    assert_eq!(videos.body["data"].as_array().unwrap().len(), 1);
     studio.watch_link(&studio.teacher).await.refused(404, "not_found");
     let end = format!("/sessions/{}/end", session.as_str().unwrap());
     student.post(&end, json!({})).await.is(200);
+    student.get(&path).await.refused(404, "not_found");
     studio.watch_link(&student).await.refused(404, "not_found");
     studio.app.close().await;
 }
