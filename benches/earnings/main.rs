@@ -8,8 +8,8 @@
 //! scripts/with-postgres cargo bench --bench earnings
 //! ```
 //!
-//! `MURPH_BENCH_SESSIONS` says how many sessions (1 000 000), over a year; each is started and
-//! settled by the ledger itself.
+//! `MURPH_BENCH_SESSIONS` says how many sessions (1 000 000), spread evenly over a year and twenty
+//! courses; each is started and settled by the ledger itself.
 
 #![expect(
     clippy::print_stdout,
@@ -72,11 +72,11 @@ async fn run(sessions: usize) {
     let teacher = identity::create_user(&ground.app, registration, now).await.expect("a teacher").0;
     let courses = offer(&ground, &teacher, now).await;
     let began = Instant::now();
-    for nth in 0..sessions / STUDENTS {
-        let part = u32::try_from(nth * STUDENTS).expect("few");
-        let of = u32::try_from(sessions).expect("few");
-        let at = now - YEAR + YEAR / of * part;
-        settle_all(&ground, &teacher, &courses[nth % COURSES], at).await;
+    let apart = YEAR / u32::try_from(sessions).expect("few");
+    for round in 0..sessions / STUDENTS {
+        let first = u32::try_from(round * STUDENTS).expect("few");
+        let at = now - YEAR + apart * first;
+        settle_all(&ground, &teacher, &courses, (at, apart)).await;
     }
     println!("{sessions} sessions settled in {:.0} s", began.elapsed().as_secs_f64());
     if let db::Db::Postgres { pool, .. } = &ground.app.db {
@@ -103,9 +103,17 @@ async fn offer(ground: &Ground, teacher: &User, now: Timestamp) -> Vec<Course> {
     courses
 }
 
-/// One session of each student: two commits for all of them.
-async fn settle_all(ground: &Ground, teacher: &User, course: &Course, at: Timestamp) {
-    let start = |nth| {
+/// One session of each student, one after the other on any of the courses: so that nearly every course has
+/// a sum of its own in every quarter of an hour. Two commits for all of them.
+async fn settle_all(
+    ground: &Ground,
+    teacher: &User,
+    courses: &[Course],
+    (first, apart): (Timestamp, Duration),
+) {
+    let start = |nth: usize| {
+        let at = first + apart * u32::try_from(nth).expect("few");
+        let course = &courses[nth * 7 % COURSES];
         let session = Session::open(
             ground.seat(nth).student,
             (course.id, teacher.id),
@@ -122,19 +130,20 @@ async fn settle_all(ground: &Ground, teacher: &User, course: &Course, at: Timest
         let min_watch = Duration::from_mins(1);
         Operation::Start(Start { session, lock_amount: HELD, min_watch, once: None })
     };
-    let started = apply(ground, &(0..STUDENTS).map(start).collect::<Vec<_>>(), at).await;
+    let started = apply(ground, &(0..STUDENTS).map(start).collect::<Vec<_>>(), first).await;
     let settle = |done| {
         let Done::Started(session) = done else { panic!("a start came to {done:?}") };
+        let at = session.started_at + WATCHED;
         Operation::Settle(Settle {
             session,
             watched: WATCHED,
             stretches: vec![],
             reason: EndReason::EndedByStudent,
             actor: None,
-            at: at + WATCHED,
+            at,
         })
     };
-    apply(ground, &started.into_iter().map(settle).collect::<Vec<_>>(), at).await;
+    apply(ground, &started.into_iter().map(settle).collect::<Vec<_>>(), first).await;
 }
 
 async fn apply(ground: &Ground, operations: &[Operation], now: Timestamp) -> Vec<Done> {
