@@ -136,12 +136,12 @@ pub async fn count_of_teacher(tx: &mut Tx, teacher: UserId) -> Result<i64> {
     .await)?)
 }
 
-/// All courses behind `after`, in the order of their ids.
-pub async fn list(tx: &mut Tx, after: CourseId, limit: i64) -> Result<Vec<Course>> {
+/// At most `limit` courses of any status that came before one, the newest first.
+pub async fn list_before(tx: &mut Tx, before: CourseId, limit: i64) -> Result<Vec<Course>> {
     let rows: Vec<Row> = on!(tx, conn => sqlx::query_as(concat!(
-        "SELECT ", course_columns!(), " FROM courses c WHERE c.id > $1 ORDER BY c.id LIMIT $2",
+        "SELECT ", course_columns!(), " FROM courses c WHERE c.id < $1 ORDER BY c.id DESC LIMIT $2",
     ))
-    .bind(after)
+    .bind(before)
     .bind(limit)
     .fetch_all(conn)
     .await)?;

@@ -54,11 +54,11 @@ pub async fn fill(db: &Db) -> Result<()> {
     if !is_empty(&mut tx).await? {
         return tx.rollback().await;
     }
-    let mut after = CourseId::from_uuid(Uuid::nil());
+    let mut before = CourseId::from_uuid(Uuid::max());
     loop {
-        let courses = courses::list(&mut tx, after, FILLED_AT_ONCE).await?;
-        let Some(last) = courses.last() else { return tx.commit().await };
-        after = last.id;
+        let courses = courses::list_before(&mut tx, before, FILLED_AT_ONCE).await?;
+        let Some(oldest) = courses.last() else { return tx.commit().await };
+        before = oldest.id;
         for course in &courses {
             index(&mut tx, course).await?;
         }
@@ -102,11 +102,11 @@ pub async fn index(tx: &mut Tx, course: &Course) -> Result<()> {
 
 const SQLITE_FORGET: &str = "
     DELETE FROM course_words
-     WHERE rowid = (SELECT number FROM course_numbers WHERE course_id = $1)";
+     WHERE rowid = (SELECT -number FROM course_numbers WHERE course_id = $1)";
 
 const SQLITE_FIND: &str = "
     INSERT INTO course_words (rowid, words)
-    SELECT number, $2 FROM course_numbers WHERE course_id = $1";
+    SELECT -number, $2 FROM course_numbers WHERE course_id = $1";
 
 /// The words that it had are known by its tsvector.
 const POSTGRES_FORGET: &str = "
@@ -179,14 +179,15 @@ macro_rules! on_offer {
     };
 }
 
-/// `CROSS`: the words lead, and their order is the list's.
+/// `CROSS`: the words lead, and their order is the list's. Rows have the negative of a course's number,
+/// as FTS5 walks up several times faster than down.
 const SQLITE: &str = listed!(
-    ", n.number FROM course_words w CROSS JOIN course_numbers n ON n.number = w.rowid
+    ", n.number FROM course_words w CROSS JOIN course_numbers n ON n.number = -w.rowid
        CROSS JOIN courses c ON c.id = n.course_id
-     WHERE course_words MATCH $9 AND w.rowid < coalesce(
-         (SELECT number FROM course_numbers WHERE course_id = $7), 9223372036854775807) AND ",
+     WHERE course_words MATCH $9 AND w.rowid > coalesce(
+         (SELECT -number FROM course_numbers WHERE course_id = $7), -9223372036854775807) AND ",
     on_offer!(),
-    " ORDER BY w.rowid DESC LIMIT $8";
+    " ORDER BY w.rowid LIMIT $8";
     "number DESC"
 );
 
