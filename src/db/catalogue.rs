@@ -32,6 +32,18 @@ pub struct Listed {
     pub rating: Option<u64>,
 }
 
+impl Listed {
+    /// Where it stands in a list.
+    #[must_use]
+    pub fn place(&self, sort: Sort) -> Place {
+        let value = match sort {
+            Sort::BestRated => self.rating.unwrap_or_default().cast_signed(),
+            Sort::Newest | Sort::Cheapest | Sort::Dearest => self.course.price_per_minute.micros(),
+        };
+        Place { id: self.course.id, value }
+    }
+}
+
 #[derive(FromRow)]
 pub(super) struct ListedRow {
     #[sqlx(flatten)]

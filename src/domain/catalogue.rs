@@ -106,6 +106,14 @@ impl Words {
     pub fn as_slice(&self) -> &[String] {
         &self.0
     }
+
+    /// Whether a word of the course begins with each of them. None of them is in any.
+    #[must_use]
+    pub fn are_in(&self, course: &Course) -> bool {
+        let has: Vec<String> = cut(&course.title).chain(cut(&course.description)).collect();
+        let is_in = |word: &String| has.iter().any(|whole| whole.starts_with(word.as_str()));
+        !self.0.is_empty() && self.0.iter().all(is_in)
+    }
 }
 
 impl FoundBy {

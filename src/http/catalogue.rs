@@ -49,7 +49,7 @@ pub(super) struct CoursesQuery {
     /// What nobody has rated has none.
     #[schemars(regex(pattern = r"^([0-4](\.[0-9]{1,2})?|5(\.00?)?)$"))]
     min_rating: Option<String>,
-    /// Of what was not looked for by words: by price if a price is named, or else by rating if one is.
+    /// Of one's own courses, and of what was not looked for by words: by price if a price is named, or else by rating if one is.
     sort: Option<Sort>,
     #[schemars(with = "Option<page::Limit>")]
     limit: Option<u32>,
@@ -87,30 +87,27 @@ pub(super) async fn list(
         },
     };
     let mut tx = app.db.read().await?;
-    if let Some(text) = &query.search {
+    let words = query.search.as_deref().map(Words::of);
+    if let Some(words) = words.as_ref().filter(|_| !matches!(filter.shelf, Shelf::Own(_))) {
         if query.sort.is_some() {
-            return Err(Error::invalid("sort", "a search has its own order"));
-        }
-        if matches!(filter.shelf, Shelf::Own(_)) {
-            return Err(Error::invalid("status", "a search is among what is on offer"));
+            return Err(Error::invalid("sort", "a search of what is on offer has its own order"));
         }
         let at = Found::read(cursor.as_deref())?;
-        let found = courses::search(&mut tx, &Words::of(text), &filter, at, limit + 1).await?;
+        let found = courses::search(&mut tx, words, &filter, at, limit + 1).await?;
         return Ok(Json(Page::new(found, limit, |(tier, listed)| {
             Found { tier: *tier, after: Some(listed.course.id) }.to_string()
         })));
     }
-    let after = cursor.as_deref().map(read_place).transpose()?;
-    let more = i64::try_from(limit + 1).expect("a page is small");
-    let found = db::catalogue::list(&mut tx, &filter, (sort, after), more).await?;
+    let after = (sort, cursor.as_deref().map(read_place).transpose()?);
+    let found = if let Some(words) = words {
+        courses::search_own(&mut tx, &words, &filter, after, limit + 1).await?
+    } else {
+        let more = i64::try_from(limit + 1).expect("a page is small");
+        db::catalogue::list(&mut tx, &filter, after, more).await?
+    };
     Ok(Json(Page::new(found, limit, |listed| {
-        let value = match sort {
-            Sort::BestRated => listed.rating.unwrap_or_default().cast_signed(),
-            Sort::Newest | Sort::Cheapest | Sort::Dearest => {
-                listed.course.price_per_minute.micros()
-            }
-        };
-        format!("{} {value}", listed.course.id)
+        let Place { id, value } = listed.place(sort);
+        format!("{id} {value}")
     })))
 }
 

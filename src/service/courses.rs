@@ -8,7 +8,7 @@ use crate::{
     app::App,
     db::{self, Tx, catalogue::Listed},
     domain::{
-        catalogue::{Filter, Tier, Words},
+        catalogue::{Filter, Place, Sort, Tier, Words},
         course::{CategoryChange, Course, CourseStatus, Partner, Price, Split, parse_partners},
         user::{Role, User},
     },
@@ -210,4 +210,28 @@ pub async fn search(
         at = Found { tier, after: None };
     }
     Ok(found)
+}
+
+/// How many of a teacher's own courses are looked at in one go.
+const OWN_AT_ONCE: i64 = 100;
+
+/// At most `limit` courses of a shelf that is a teacher's own, on offer or not, in which words begin
+/// with all of `words`; in the order of a list. They are few enough to be looked at one by one.
+pub async fn search_own(
+    tx: &mut Tx,
+    words: &Words,
+    filter: &Filter,
+    (sort, mut after): (Sort, Option<Place>),
+    limit: usize,
+) -> Result<Vec<Listed>> {
+    let mut found = Vec::new();
+    loop {
+        let own = db::catalogue::list(tx, filter, (sort, after), OWN_AT_ONCE).await?;
+        after = own.last().map(|last| last.place(sort));
+        found.extend(own.into_iter().filter(|listed| words.are_in(&listed.course)));
+        if after.is_none() || found.len() >= limit {
+            found.truncate(limit);
+            return Ok(found);
+        }
+    }
 }
