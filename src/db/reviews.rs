@@ -7,7 +7,7 @@ use crate::{
     domain::{
         ledger::bonus_id,
         review::{
-            BURST_WITHIN, BonusStatus, Credibility, Flag, PRAISE_WITHIN, Rating, Review,
+            BURST_WITHIN, BonusStatus, Credibility, Flag, REPEATED_WITHIN, Rating, Review,
             ReviewStatus, Said, Share, Standing,
         },
     },
@@ -226,8 +226,8 @@ pub async fn count_recent(tx: &mut Tx, course: CourseId, now: Timestamp) -> Resu
     Ok(count.unsigned_abs())
 }
 
-/// How often `student` has praised `teacher` lately.
-pub async fn count_praise(
+/// How often `student` has reviewed courses of `teacher` lately.
+pub async fn count_repeated(
     tx: &mut Tx,
     student: UserId,
     teacher: UserId,
@@ -235,11 +235,11 @@ pub async fn count_praise(
 ) -> Result<u64> {
     let count: i64 = on!(tx, conn => sqlx::query_scalar(
         "SELECT COUNT(*) FROM reviews
-          WHERE student_id = $1 AND teacher_id = $2 AND created_at > $3 AND rating >= 4",
+          WHERE student_id = $1 AND teacher_id = $2 AND created_at > $3",
     )
     .bind(student)
     .bind(teacher)
-    .bind(now - PRAISE_WITHIN)
+    .bind(now - REPEATED_WITHIN)
     .fetch_one(conn)
     .await)?;
     Ok(count.unsigned_abs())

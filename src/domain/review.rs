@@ -14,7 +14,7 @@
 mod suspicion;
 
 pub use self::suspicion::{
-    BURST, BURST_WITHIN, Flag, NEIGHBOURS_MAX, PRAISE_MAX, PRAISE_WITHIN, Surroundings, flags,
+    BURST, BURST_WITHIN, Flag, NEIGHBOURS_MAX, REPEATED_MAX, REPEATED_WITHIN, Surroundings, flags,
 };
 
 use std::{cmp::Ordering, time::Duration};
@@ -456,9 +456,12 @@ mod tests {
         assert_eq!(flags(rating(3), &good, &busy(10, 19)), [Flag::Burst]);
         assert_eq!(flags(rating(3), &good, &busy(10, 20)), []);
 
-        let fan = Surroundings { praise: 3, ..calm };
-        assert_eq!(flags(rating(4), &good, &fan), [Flag::Praise]);
-        assert_eq!(flags(rating(3), &good, &fan), []);
+        for stars in [1, 3, 4] {
+            let third = Surroundings { repeated: 2, ..calm };
+            assert_eq!(flags(rating(stars), &good, &third), []);
+            let fourth = Surroundings { repeated: 3, ..calm };
+            assert_eq!(flags(rating(stars), &good, &fourth), [Flag::Repeated]);
+        }
         let near = Surroundings { is_at_teachers: true, ..calm };
         assert_eq!(flags(rating(2), &good, &near), [Flag::SharedAddress]);
         let many = Surroundings { neighbours: 2, ..calm };

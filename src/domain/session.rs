@@ -181,10 +181,15 @@ impl Session {
     ///
     /// The end is never before the start plus what was watched: a wall clock that was set back
     /// must not make the books impossible. What was watched was measured on a clock that is not.
+    ///
+    /// A session of which nothing was watched is cancelled on any terms: otherwise it would count
+    /// as one, and could be reviewed, for nothing.
     pub(super) fn end(&mut self, watched: Duration, reason: EndReason, now: Timestamp) {
         assert_eq!(self.status, SessionStatus::Active, "a session ends once");
         self.watched = watched.min(meter::WATCHED_MAX);
-        let free = watched < self.terms.free_below || reason == EndReason::NeverStarted;
+        let free = self.watched_ms() == 0
+            || watched < self.terms.free_below
+            || reason == EndReason::NeverStarted;
         if free {
             self.status = SessionStatus::Cancelled;
         } else {

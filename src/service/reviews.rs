@@ -160,7 +160,7 @@ async fn surroundings(tx: &mut Tx, session: &Session, now: Timestamp) -> Result<
     Ok(Surroundings {
         recent_reviews: db::reviews::count_recent(tx, course, now).await? + 1,
         recent_sessions: sessions.iter().map(|(_, figures)| figures.sessions).sum(),
-        praise: db::reviews::count_praise(tx, student, teacher, now).await?,
+        repeated: db::reviews::count_repeated(tx, student, teacher, now).await?,
         is_at_teachers: !own.is_disjoint(&teachers),
         neighbours: u64::try_from(neighbours.len()).expect("few are asked"),
     })

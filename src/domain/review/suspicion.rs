@@ -13,9 +13,10 @@ const EXTREME_BELOW: Share = Share(100_000);
 pub const BURST: u64 = 10;
 pub const BURST_WITHIN: Duration = Duration::from_hours(1);
 
-/// A student who has praised one teacher so often lately does it again and again.
-pub const PRAISE_MAX: u64 = 3;
-pub const PRAISE_WITHIN: Duration = Duration::from_hours(30 * 24);
+/// A student who has reviewed one teacher so often lately does it again and again: to praise, or to
+/// harm. Each review counts, and each session may have one.
+pub const REPEATED_MAX: u64 = 3;
+pub const REPEATED_WITHIN: Duration = Duration::from_hours(30 * 24);
 
 /// So many of the last reviewers of a course may sign in from the same address as this one.
 pub const NEIGHBOURS_MAX: u64 = 2;
@@ -25,7 +26,9 @@ word_enum! {
     Flag {
         Extreme = "extreme_rating",
         Burst = "burst",
-        Praise = "repeated_praise",
+        // Whatever the rating. It is called as it was when only praise was looked at, as rows and
+        // clients know the word.
+        Repeated = "repeated_praise",
         SharedAddress = "shared_address",
     }
 }
@@ -40,7 +43,7 @@ impl Flag {
                 "ten or more reviews of this course within an hour, by more than half of those \
                  who watched it"
             }
-            Self::Praise => "this student has praised this teacher three times within 30 days",
+            Self::Repeated => "this student has reviewed this teacher three times within 30 days",
             Self::SharedAddress => {
                 "signs in from the same address as the teacher, or as several reviewers of this \
                  course"
@@ -56,8 +59,8 @@ pub struct Surroundings {
     pub recent_reviews: u64,
     /// Sessions of the course that ended in that time, about.
     pub recent_sessions: u64,
-    /// Good reviews of this student for this teacher within [`PRAISE_WITHIN`], without this one.
-    pub praise: u64,
+    /// Reviews of this student for this teacher within [`REPEATED_WITHIN`], without this one.
+    pub repeated: u64,
     /// Whether student and teacher sign in from one address.
     pub is_at_teachers: bool,
     /// How many of the last other reviewers sign in from an address of this one.
@@ -72,7 +75,7 @@ pub fn flags(rating: Rating, credibility: &Credibility, around: &Surroundings) -
     [
         (rating.is_extreme() && credibility.depth < EXTREME_BELOW, Flag::Extreme),
         (is_burst, Flag::Burst),
-        (rating.is_good() && around.praise >= PRAISE_MAX, Flag::Praise),
+        (around.repeated >= REPEATED_MAX, Flag::Repeated),
         (around.is_at_teachers || around.neighbours >= NEIGHBOURS_MAX, Flag::SharedAddress),
     ]
     .into_iter()
