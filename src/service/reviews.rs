@@ -1,5 +1,9 @@
 //! Reviews: what a student says about a session, weighed by what they did, and what it brings.
 
+mod bonuses;
+
+pub use self::bonuses::pay_waiting;
+
 use std::{collections::HashSet, net::IpAddr};
 
 use serde::Serialize;
@@ -10,8 +14,7 @@ use crate::{
     db::{self, Tx, reviews::Listed},
     domain::{
         calendar::Period,
-        earnings::{Earning, Figures, quarter_of},
-        ledger::{Journal, JournalKind, Owner, Post, Transfer, bonus_id},
+        earnings::quarter_of,
         progress::is_half_watched,
         review::{
             BURST_WITHIN, Behaviour, BonusStatus, Rating, Review, ReviewStatus, Said, Surroundings,
@@ -20,18 +23,11 @@ use crate::{
         session::{Session, SessionStatus},
         user::User,
     },
-    error::{Error, OrLog, Result},
+    error::{Error, Result},
     id::{CourseId, ReviewId, SessionId, UserId},
-    money::AMOUNT_MAX,
-    service::{
-        idempotency::{self, Answer, Begun, Request},
-        ledger,
-    },
+    service::idempotency::{self, Answer, Begun, Request},
     time::{Timestamp, whole_ms},
 };
-
-/// How many bonuses of one currency are tried in one go.
-const BONUSES_MAX: i64 = 100;
 
 /// What a student says.
 #[derive(Clone, Debug)]
@@ -189,92 +185,7 @@ async fn publish(
 ) -> Result<()> {
     review.status = ReviewStatus::Published;
     db::reviews::add_standing(tx, review.course_id, review.standing(), true).await?;
-    if review.bonus.is_positive() && review.bonus_status == BonusStatus::None {
-        // Nobody overtakes those who wait already.
-        let waiting = db::bonuses::list_waiting(tx, review.currency, 1).await?;
-        if waiting.is_empty() {
-            pay_bonus(tx, review, admin, now).await?;
-        } else {
-            review.bonus_status = BonusStatus::Waiting;
-        }
-    }
-    Ok(())
-}
-
-/// Pays the bonus, or has it wait for the platform to have enough.
-async fn pay_bonus(
-    tx: &mut Tx,
-    review: &mut Review,
-    actor: Option<UserId>,
-    now: Timestamp,
-) -> Result<()> {
-    if db::journals::is_there(tx, &bonus_id(review.session_id)).await? {
-        // Paid for a review of this session that was forgotten with a step back of the schema.
-        review.bonus_status = BonusStatus::Paid;
-        return Ok(());
-    }
-    review.bonus_status = match ledger::post(tx, bonus_post(review, actor, now), now).await {
-        Ok(()) => BonusStatus::Paid,
-        Err(Error::InsufficientFunds { .. }) => BonusStatus::Waiting,
-        Err(error) => return Err(error),
-    };
-    Ok(())
-}
-
-fn bonus_post(review: &Review, actor: Option<UserId>, now: Timestamp) -> Post {
-    let Review { currency, bonus, teacher_id, course_id, .. } = *review;
-    let owners = [Owner::Platform, Owner::Earnings(teacher_id)];
-    let [debit, credit] = owners.each_ref().map(|owner| owner.account(currency));
-    let transfers = vec![Transfer { debit, credit, currency, amount: bonus }];
-    let figures = Figures { bonus, ..Figures::default() };
-    Post {
-        journal: Journal {
-            id: bonus_id(review.session_id),
-            kind: JournalKind::QualityBonus,
-            actor,
-            at: now,
-            transfers,
-        },
-        owners: owners.map(|owner| (owner, currency)).into(),
-        wallet_max: AMOUNT_MAX,
-        earning: Some(Earning { teacher_id, course_id, currency, at: now, figures }),
-    }
-}
-
-/// Pays the bonuses that wait, the oldest first in each currency, until the platform cannot cover
-/// the next. Safe to run on every node at once.
-pub async fn pay_waiting(app: &App, now: Timestamp) -> Result<usize> {
-    let mut paid = 0;
-    let currencies = db::bonuses::list_currencies(&mut app.db.read().await?).await?;
-    for currency in currencies {
-        let mut tx = app.db.read().await?;
-        let waiting = db::bonuses::list_waiting(&mut tx, currency, BONUSES_MAX).await?;
-        drop(tx);
-        for id in waiting {
-            match pay_one(app, id, now).await.or_log("paying a bonus") {
-                Some(BonusStatus::Paid) => paid += 1,
-                // The platform has too little, and a smaller one must not overtake.
-                Some(BonusStatus::Waiting) => break,
-                Some(BonusStatus::None) | None => {}
-            }
-        }
-    }
-    Ok(paid)
-}
-
-/// What became of a bonus that waited; none if another node was here.
-async fn pay_one(app: &App, id: ReviewId, now: Timestamp) -> Result<BonusStatus> {
-    let mut tx = app.db.begin().await?;
-    let review = db::reviews::lock(&mut tx, id).await?;
-    let review = review.filter(|review| review.bonus_status == BonusStatus::Waiting);
-    let Some(mut review) = review else { return Ok(BonusStatus::None) };
-    pay_bonus(&mut tx, &mut review, None, now).await?;
-    if review.bonus_status == BonusStatus::Paid {
-        db::reviews::update(&mut tx, &review).await?;
-        tx.commit().await?;
-        info!(review.id = %id, bonus = %review.bonus, "paid the bonus for review {id}");
-    }
-    Ok(review.bonus_status)
+    bonuses::pay_or_wait(tx, review, admin, now).await
 }
 
 /// Has an admin look at a review that its teacher does not agree with: that it stands, or that it is

@@ -122,7 +122,7 @@ pub async fn update_by_admin(
         return Err(Error::invalid("role", "cannot change while there is money in the account"));
     }
     if role.is_some() && db::bonuses::has_any(&mut tx, id).await? {
-        return Err(Error::invalid("role", "cannot change while a bonus is to be paid"));
+        return Err(Error::invalid("role", "cannot change while a bonus may be to be paid"));
     }
     db::users::update_standing(&mut tx, id, (role, status), name.as_deref(), now).await?;
     let user = db::users::find(&mut tx, id).await?.ok_or(Error::NotFound("user"))?;
