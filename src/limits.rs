@@ -7,18 +7,14 @@
 //! Several nodes count each for itself, so the whole grants up to as many times more. That is
 //! enough against guessing, which needs millions of tries.
 
-use std::{
-    fmt,
-    hash::Hash,
-    net::{IpAddr, Ipv6Addr},
-    num::NonZeroU32,
-};
+use std::{fmt, hash::Hash, net::IpAddr, num::NonZeroU32};
 
 use governor::{DefaultKeyedRateLimiter, Quota, clock::Clock};
 use sha2::{Digest, Sha256};
 
 use crate::{
     config,
+    domain::address::subscriber,
     error::{Error, Result},
 };
 
@@ -30,10 +26,6 @@ const REFRESHES_PER_LOGIN: NonZeroU32 = NonZeroU32::new(20).expect("twenty is no
 /// same limit for both, anybody could keep the owner out by trying all the time; with none, a
 /// thousand addresses could guess together.
 const ADDRESSES_PER_ACCOUNT: NonZeroU32 = NonZeroU32::new(30).expect("thirty is not zero");
-
-/// The part of an IPv6 address that tells subscribers apart: a home or an office is given a /56,
-/// or less, and may use any address in it.
-const IPV6_SUBSCRIBER_MASK: u128 = !0 << (128 - 56);
 
 /// The counters. One account or address that used up its share gets [`Error::RateLimited`].
 pub struct Limits {
@@ -124,14 +116,6 @@ fn prune<K: Clone + Eq + Hash>(limiter: &DefaultKeyedRateLimiter<K>) {
 
 fn account_key(account: &str) -> AccountKey {
     Sha256::digest(account.trim().to_lowercase()).into()
-}
-
-/// The address, without the part that whoever sits there may choose.
-fn subscriber(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & IPV6_SUBSCRIBER_MASK).into(),
-        v4 @ IpAddr::V4(_) => v4,
-    }
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ const LAYERS: &[(&str, May)] = &[
     ("error", Use("money id domain time")),
     ("config", Use("money domain error id")),
     ("telemetry", Use("config error domain money")),
-    ("limits", Use("config error")),
+    ("limits", Use("domain config error")),
     // The ways out.
     ("db", Use("domain money id time config error")),
     ("gateway", Use("domain money id time config error")),

@@ -182,6 +182,27 @@ pub async fn list_quarters(
     Ok(rows.into_iter().map(|row| (row.quarter, row.sums.into())).collect())
 }
 
+/// How many sessions of a teacher's course have ended from `begin` on, in all its currencies.
+pub async fn count_sessions(
+    tx: &mut Tx,
+    (teacher, course): (UserId, CourseId),
+    begin: Timestamp,
+) -> Result<u64> {
+    let sessions: i64 = on!(tx, conn => sqlx::query_scalar(
+        "SELECT CAST(COALESCE(SUM(e.sessions), 0) AS BIGINT)
+           FROM (SELECT currency FROM course_earnings WHERE course_id = $2) used
+           JOIN earnings_quarters e
+             ON e.teacher_id = $1 AND e.currency = used.currency AND e.quarter >= $3
+            AND e.course_id = $2",
+    )
+    .bind(teacher)
+    .bind(course)
+    .bind(begin)
+    .fetch_one(conn)
+    .await)?;
+    Ok(count(sessions))
+}
+
 /// What `teacher` earned from `begin` on, by currency.
 pub async fn list_since(
     tx: &mut Tx,

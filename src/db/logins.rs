@@ -2,13 +2,18 @@
 
 use sqlx::FromRow;
 
+use uuid::Uuid;
+
 use crate::{
-    db::Tx,
+    db::{Conn, Tx, portable::hex_array},
     domain::user::LoginEnd,
     error::Result,
     id::{LoginId, UserId},
     time::Timestamp,
 };
+
+/// Of nobody are more addresses looked at than these.
+const ADDRESSES_MAX: i64 = 100;
 
 /// A refresh token as it is kept, with the sign-in it belongs to.
 #[derive(Clone, Debug, FromRow)]
@@ -46,14 +51,48 @@ pub async fn insert(tx: &mut Tx, login: &NewLogin) -> Result<()> {
     Ok(())
 }
 
-/// From where `user` has signed in lately.
-pub async fn list_addresses(tx: &mut Tx, user: UserId) -> Result<Vec<String>> {
-    Ok(on!(tx, conn => sqlx::query_scalar(
-        "SELECT DISTINCT address FROM logins WHERE user_id = $1",
-    )
-    .bind(user)
-    .fetch_all(conn)
-    .await)?)
+/// From one address of each to the next, by the index: however often somebody has signed in, that is
+/// no more steps than addresses.
+macro_rules! addresses {
+    ($users:literal) => {
+        concat!(
+            "WITH RECURSIVE seen (user_id, address, nth) AS (
+               SELECT asked.id,
+                      (SELECT MIN(l.address) FROM logins l WHERE l.user_id = asked.id),
+                      CAST(1 AS BIGINT)
+                 FROM (",
+            $users,
+            ") asked
+                UNION ALL
+               SELECT s.user_id,
+                      (SELECT MIN(l.address) FROM logins l
+                        WHERE l.user_id = s.user_id AND l.address > s.address),
+                      s.nth + 1
+                 FROM seen s WHERE s.address IS NOT NULL AND s.nth < $2)
+             SELECT user_id, address FROM seen WHERE address IS NOT NULL"
+        )
+    };
+}
+
+/// From where each of `users` has signed in lately: each address once, and not endlessly many.
+pub async fn list_addresses(tx: &mut Tx, users: &[UserId]) -> Result<Vec<(UserId, String)>> {
+    let uuids = users.iter().map(|user| user.uuid());
+    Ok(match tx.conn() {
+        Conn::Sqlite(conn) => {
+            sqlx::query_as(addresses!("SELECT unhex(value) AS id FROM json_each($1)"))
+                .bind(hex_array(uuids))
+                .bind(ADDRESSES_MAX)
+                .fetch_all(conn)
+                .await?
+        }
+        Conn::Postgres(conn) => {
+            sqlx::query_as(addresses!("SELECT unnest(CAST($1 AS UUID[])) AS id"))
+                .bind(uuids.collect::<Vec<Uuid>>())
+                .bind(ADDRESSES_MAX)
+                .fetch_all(conn)
+                .await?
+        }
+    })
 }
 
 /// Adds a token to its sign-in's chain. Nothing happens if it is there.

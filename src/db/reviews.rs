@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Of so many of the last reviewers of a course it is looked where they sign in from.
-const NEIGHBOURS_ASKED: i64 = 100;
+const REVIEWERS_ASKED: i64 = 100;
 
 #[derive(FromRow)]
 struct Row {
@@ -245,21 +245,17 @@ pub async fn count_repeated(
     Ok(count.unsigned_abs())
 }
 
-/// From where the last reviewers of `course`, without `student`, have signed in.
-pub async fn addresses_of_reviewers(
-    tx: &mut Tx,
-    course: CourseId,
-    student: UserId,
-) -> Result<Vec<(UserId, String)>> {
-    Ok(on!(tx, conn => sqlx::query_as(
-        "SELECT DISTINCT l.user_id, l.address
+/// Who wrote the last reviews of `course`, without those of `student`.
+pub async fn list_reviewers(tx: &mut Tx, course: CourseId, student: UserId) -> Result<Vec<UserId>> {
+    Ok(on!(tx, conn => sqlx::query_scalar(
+        "SELECT DISTINCT student_id
            FROM (SELECT student_id FROM reviews WHERE course_id = $1 AND student_id <> $2
                   ORDER BY created_at DESC LIMIT $3) last
            JOIN logins l ON l.user_id = last.student_id",
     )
     .bind(course)
     .bind(student)
-    .bind(NEIGHBOURS_ASKED)
+    .bind(REVIEWERS_ASKED)
     .fetch_all(conn)
     .await)?)
 }

@@ -10,6 +10,7 @@
 //! * [`progress`]: how much of a video was watched.
 //! * [`receipt`]: a session's cost, stretch by stretch.
 //! * [`payment`]: money that comes in and goes out, and histories.
+//! * [`address`]: who is behind an address.
 //! * [`audience`]: who watches just now.
 //! * [`earnings`], [`calendar`]: what teachers earn, added up, by the days of their time zone.
 //! * [`review`]: what students say, and how far it can be believed.
@@ -19,6 +20,7 @@
 //! * [`media`], [`mp4`]: the files of videos.
 //! * [`audit`]: the ledger's invariants, replayed.
 
+pub mod address;
 pub mod audience;
 pub mod audit;
 pub mod books;

@@ -1,25 +1,22 @@
 //! Reviews: what a student says about a session, weighed by what they did, and what it brings.
 
 mod bonuses;
+mod surroundings;
 
 pub use self::bonuses::pay_waiting;
 
-use std::{collections::HashSet, net::IpAddr};
+use std::collections::HashSet;
 
 use serde::Serialize;
 use tracing::info;
 
+use self::surroundings::Addresses;
 use crate::{
     app::App,
     db::{self, Tx, reviews::Listed},
     domain::{
-        calendar::Period,
-        earnings::quarter_of,
         progress::is_half_watched,
-        review::{
-            BURST_WITHIN, Behaviour, BonusStatus, Rating, Review, ReviewStatus, Said, Surroundings,
-            flags, judge,
-        },
+        review::{Behaviour, BonusStatus, Rating, Review, ReviewStatus, Said, flags, judge},
         session::{Session, SessionStatus},
         user::User,
     },
@@ -53,6 +50,8 @@ pub async fn create<V: Serialize>(
     (request, view): (Request, impl FnOnce(Listed) -> V),
     now: Timestamp,
 ) -> Result<Answer> {
+    // Before the transaction: it may be much, and needs no lock.
+    let mut addresses = Addresses::around(app, student.id, course_id).await?;
     let (mut tx, claim) = match idempotency::begin(app, request, now).await? {
         Begun::Done(answer) => return Ok(answer),
         Begun::Work(tx, claim) => (tx, claim),
@@ -63,7 +62,7 @@ pub async fn create<V: Serialize>(
     let session = reviewable(&mut tx, student, course_id, new.session_id).await?;
     let behaviour = behaviour(&mut tx, student, &session).await?;
     let (credibility, bonus) = judge(new.rating, behaviour, session.cost);
-    let around = surroundings(&mut tx, &session, now).await?;
+    let around = surroundings::of(&mut tx, &session, &mut addresses, now).await?;
     let flags = flags(new.rating, &credibility, &around);
     let status = if flags.is_empty() { ReviewStatus::Published } else { ReviewStatus::Held };
     let mut review = Review {
@@ -141,39 +140,6 @@ async fn behaviour(tx: &mut Tx, student: &User, session: &Session) -> Result<Beh
         videos_watched: count(halves.count()),
         videos: count(videos.len()),
     })
-}
-
-async fn surroundings(tx: &mut Tx, session: &Session, now: Timestamp) -> Result<Surroundings> {
-    let Session { course_id: course, student_id: student, teacher_id: teacher, .. } = *session;
-    let lately = Period { begin: quarter_of(now - BURST_WITHIN), end: now };
-    let key = (teacher, session.terms.currency);
-    let sessions = db::earnings::list_quarters(tx, key, Some(course), lately).await?;
-    let own = telling_addresses(db::logins::list_addresses(tx, student).await?);
-    let teachers = telling_addresses(db::logins::list_addresses(tx, teacher).await?);
-    let others = db::reviews::addresses_of_reviewers(tx, course, student).await?;
-    let neighbours: HashSet<UserId> =
-        others.into_iter().filter(|(_, address)| own.contains(address)).map(|(id, _)| id).collect();
-    Ok(Surroundings {
-        recent_reviews: db::reviews::count_recent(tx, course, now).await? + 1,
-        recent_sessions: sessions.iter().map(|(_, figures)| figures.sessions).sum(),
-        repeated: db::reviews::count_repeated(tx, student, teacher, now).await?,
-        is_at_teachers: !own.is_disjoint(&teachers),
-        neighbours: u64::try_from(neighbours.len()).expect("few are asked"),
-    })
-}
-
-/// Addresses that tell something of who is behind them: not those that everybody has somewhere.
-fn telling_addresses(addresses: Vec<String>) -> HashSet<String> {
-    let tells = |address: &String| match address.parse() {
-        Ok(IpAddr::V4(address)) => {
-            !(address.is_loopback() || address.is_private() || address.is_link_local())
-        }
-        Ok(IpAddr::V6(address)) => {
-            !(address.is_loopback() || address.is_unique_local() || address.is_unicast_link_local())
-        }
-        Err(_) => false,
-    };
-    addresses.into_iter().filter(tells).collect()
 }
 
 /// Lets a review count: for the rating of its course, and for its teacher's bonus.
@@ -256,17 +222,4 @@ pub async fn decide<V: Serialize>(
     let answer = claim.finish(tx, 200, &shown).await?;
     info!(review.id = %id, admin.id = %admin.id, status = %review.status, "decided on review {id}");
     Ok(answer)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_that_everybody_has_tell_nothing() {
-        let all = ["127.0.0.1", "10.1.2.3", "192.168.0.9", "::1", "fe80::1", "fd00::1", "x", ""];
-        assert!(telling_addresses(all.map(str::to_owned).into()).is_empty());
-        let some = ["203.0.113.9", "2001:db8::1"].map(str::to_owned);
-        assert_eq!(telling_addresses(some.clone().into()), HashSet::from(some));
-    }
 }
