@@ -250,8 +250,7 @@ pub async fn list_reviewers(tx: &mut Tx, course: CourseId, student: UserId) -> R
     Ok(on!(tx, conn => sqlx::query_scalar(
         "SELECT DISTINCT student_id
            FROM (SELECT student_id FROM reviews WHERE course_id = $1 AND student_id <> $2
-                  ORDER BY created_at DESC LIMIT $3) last
-           JOIN logins l ON l.user_id = last.student_id",
+                  ORDER BY created_at DESC LIMIT $3) last",
     )
     .bind(course)
     .bind(student)
@@ -264,7 +263,8 @@ pub async fn list_reviewers(tx: &mut Tx, course: CourseId, student: UserId) -> R
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
     pub review: Review,
-    pub student_name: String,
+    /// None if the account was deleted.
+    pub student_name: Option<String>,
     pub course_title: String,
 }
 
@@ -272,7 +272,7 @@ pub struct Listed {
 struct ListedRow {
     #[sqlx(flatten)]
     review: Row,
-    student_name: String,
+    student_name: Option<String>,
     course_title: String,
 }
 
@@ -295,15 +295,25 @@ pub enum Of {
     Everybody,
 }
 
-macro_rules! page {
-    ($of:literal) => {
+/// The columns of [`ListedRow`], and where they are from. Whoever is gone is not named any more.
+macro_rules! listed {
+    () => {
         concat!(
             "SELECT ",
             review_columns!(),
-            ", u.name AS student_name, c.title AS course_title
+            ", CASE WHEN u.status <> 'deleted' THEN u.name END AS student_name,
+               c.title AS course_title
                FROM reviews r JOIN users u ON u.id = r.student_id
-               JOIN courses c ON c.id = r.course_id
-              WHERE ",
+               JOIN courses c ON c.id = r.course_id"
+        )
+    };
+}
+
+macro_rules! page {
+    ($of:literal) => {
+        concat!(
+            listed!(),
+            " WHERE ",
             $of,
             " AND ($2 IS NULL OR r.status = $2) AND $3 IS NOT NULL
                 AND (r.created_at, r.id) < ($4, $5)
@@ -348,14 +358,9 @@ pub async fn list(tx: &mut Tx, filter: &Filter, limit: i64) -> Result<Vec<Listed
 
 /// One review with the names of those it is about.
 pub async fn find(tx: &mut Tx, id: ReviewId) -> Result<Option<Listed>> {
-    let row: Option<ListedRow> = on!(tx, conn => sqlx::query_as(concat!(
-        "SELECT ", review_columns!(), ", u.name AS student_name, c.title AS course_title
-           FROM reviews r JOIN users u ON u.id = r.student_id JOIN courses c ON c.id = r.course_id
-          WHERE r.id = $1",
-    ))
-    .bind(id)
-    .fetch_optional(conn)
-    .await)?;
+    let find = concat!(listed!(), " WHERE r.id = $1");
+    let row: Option<ListedRow> =
+        on!(tx, conn => sqlx::query_as(find).bind(id).fetch_optional(conn).await)?;
     Ok(row.map(Listed::from))
 }
 

@@ -66,7 +66,8 @@ pub(super) fn routes() -> Routes {
 struct PublicReview {
     id: ReviewId,
     course_id: CourseId,
-    student_name: String,
+    /// None if the account was deleted.
+    student_name: Option<String>,
     rating: Rating,
     text: String,
     credibility: Credibility,
@@ -101,6 +102,7 @@ struct ReviewView {
     flags: Vec<FlagView>,
     bonus: Money,
     currency: Currency,
+    /// What was paid stays paid, also if the review is rejected later.
     bonus_status: BonusStatus,
     /// For its teacher and admins.
     contest: Option<SaidView>,
