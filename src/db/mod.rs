@@ -38,6 +38,8 @@ pub mod idempotency;
 #[macro_use]
 pub mod journals;
 #[macro_use]
+pub mod rebuild;
+#[macro_use]
 pub mod sessions;
 
 pub mod audit;
@@ -54,7 +56,6 @@ pub mod migrate;
 pub mod nodes;
 pub mod payments;
 pub mod progress;
-pub mod rebuild;
 pub mod reviews;
 pub mod search;
 pub mod secrets;

@@ -6,53 +6,98 @@ use crate::{
     id::CourseId,
 };
 
-/// The statements for earnings, in their order. `$quarter` is the quarter of an hour that `at` is in.
-macro_rules! earnings {
+/// What the sums by the quarter of an hour are by the ledger. `$quarter` is the one that `at` is in.
+macro_rules! due_quarters {
     ($quarter:literal) => {
-        [
-            "DELETE FROM earnings_quarters",
-            concat!(
-                "INSERT INTO earnings_quarters
-                   (teacher_id, currency, quarter, course_id, sessions, watched_ms, paid, earned, bonus)
-                 SELECT teacher_id, currency, ", $quarter, ", course_id,
-                        CAST(SUM(sessions) AS BIGINT), CAST(SUM(watched_ms) AS BIGINT),
-                        CAST(SUM(paid) AS BIGINT), CAST(SUM(earned) AS BIGINT),
-                        CAST(SUM(bonus) AS BIGINT)
-                   FROM (SELECT s.teacher_id, s.currency, s.ended_at AS at, s.course_id,
-                                1 AS sessions, s.watched_ms, s.cost AS paid,
-                                COALESCE(t.amount, 0) AS earned, 0 AS bonus
-                           FROM sessions s
-                           LEFT JOIN accounts a ON a.user_id = s.teacher_id
-                                AND a.kind = 'earnings' AND a.currency = s.currency
-                           LEFT JOIN transfers t
-                             ON t.journal_id = s.journal_id AND t.credit_account_id = a.id
-                          WHERE s.status = 'completed'
-                          UNION ALL
-                         SELECT s.teacher_id, t.currency, t.at, s.course_id, 0, 0, 0, 0, t.amount
-                           FROM sessions s
-                           JOIN transfers t
-                             ON t.journal_id = 'quality_bonus:' || lower(hex(s.id))) entries
-                  GROUP BY teacher_id, currency, ", $quarter, ", course_id",
-            ),
-            "DELETE FROM course_earnings",
-            "INSERT INTO course_earnings
-               (course_id, currency, teacher_id, sessions, watched_ms, paid, earned, bonus)
-             SELECT course_id, currency, teacher_id, CAST(SUM(sessions) AS BIGINT),
-                    CAST(SUM(watched_ms) AS BIGINT), CAST(SUM(paid) AS BIGINT),
-                    CAST(SUM(earned) AS BIGINT), CAST(SUM(bonus) AS BIGINT)
-               FROM earnings_quarters GROUP BY course_id, currency, teacher_id",
-        ]
+        concat!(
+            "SELECT teacher_id, currency, ",
+            $quarter,
+            " AS quarter, course_id,
+                    CAST(SUM(sessions) AS BIGINT) AS sessions,
+                    CAST(SUM(watched_ms) AS BIGINT) AS watched_ms,
+                    CAST(SUM(paid) AS BIGINT) AS paid, CAST(SUM(earned) AS BIGINT) AS earned,
+                    CAST(SUM(bonus) AS BIGINT) AS bonus
+               FROM (SELECT s.teacher_id, s.currency, s.ended_at AS at, s.course_id,
+                            1 AS sessions, s.watched_ms, s.cost AS paid,
+                            COALESCE(t.amount, 0) AS earned, 0 AS bonus
+                       FROM sessions s
+                       LEFT JOIN accounts a ON a.user_id = s.teacher_id
+                            AND a.kind = 'earnings' AND a.currency = s.currency
+                       LEFT JOIN transfers t
+                         ON t.journal_id = s.journal_id AND t.credit_account_id = a.id
+                      WHERE s.status = 'completed'
+                      UNION ALL
+                     SELECT s.teacher_id, t.currency, t.at, s.course_id, 0, 0, 0, 0, t.amount
+                       FROM sessions s
+                       JOIN transfers t
+                         ON t.journal_id = 'quality_bonus:' || lower(hex(s.id))) entries
+              GROUP BY teacher_id, currency, ",
+            $quarter,
+            ", course_id"
+        )
+    };
+    (sqlite) => {
+        due_quarters!("at - at % 900000000")
+    };
+    (postgres) => {
+        due_quarters!("date_bin('15 minutes', at, 'epoch')")
+    };
+}
+
+macro_rules! insert_quarters {
+    ($db:ident) => {
+        concat!(
+            "INSERT INTO earnings_quarters (teacher_id, currency, quarter, course_id, sessions,
+               watched_ms, paid, earned, bonus) ",
+            due_quarters!($db)
+        )
+    };
+}
+
+/// What the sums of courses are by those of quarters of an hour.
+macro_rules! due_courses {
+    () => {
+        "SELECT course_id, currency, teacher_id, CAST(SUM(sessions) AS BIGINT) AS sessions,
+                CAST(SUM(watched_ms) AS BIGINT) AS watched_ms, CAST(SUM(paid) AS BIGINT) AS paid,
+                CAST(SUM(earned) AS BIGINT) AS earned, CAST(SUM(bonus) AS BIGINT) AS bonus
+           FROM earnings_quarters GROUP BY course_id, currency, teacher_id"
+    };
+}
+
+/// `$what` of courses `c` that are not rated as their reviews say, which come to `k`.
+macro_rules! misrated {
+    ($what:literal) => {
+        concat!(
+            "SELECT ",
+            $what,
+            " FROM courses c
+               LEFT JOIN (SELECT course_id, COUNT(*) AS reviews,
+                                 CAST(SUM(weight) AS BIGINT) AS weight,
+                                 CAST(SUM(weight * rating) AS BIGINT) AS points
+                            FROM reviews WHERE status = 'published' GROUP BY course_id) k
+                 ON k.course_id = c.id
+              WHERE c.reviews <> COALESCE(k.reviews, 0)
+                 OR c.rating_weight <> COALESCE(k.weight, 0)
+                 OR c.rating_points <> COALESCE(k.points, 0)"
+        )
     };
 }
 
 /// What teachers earned. Whoever settles meanwhile waits until the transaction has ended.
 pub async fn earnings(tx: &mut Tx) -> Result<()> {
     lock(tx, "LOCK TABLE earnings_quarters, course_earnings IN EXCLUSIVE MODE").await?;
-    let statements = match tx.conn() {
-        Conn::Sqlite(_) => earnings!("at - at % 900000000"),
-        Conn::Postgres(_) => earnings!("date_bin('15 minutes', at, 'epoch')"),
+    let quarters = match tx.conn() {
+        Conn::Sqlite(_) => insert_quarters!(sqlite),
+        Conn::Postgres(_) => insert_quarters!(postgres),
     };
-    run(tx, &statements).await
+    let courses = concat!(
+        "INSERT INTO course_earnings
+           (course_id, currency, teacher_id, sessions, watched_ms, paid, earned, bonus) ",
+        due_courses!()
+    );
+    let (no_quarters, no_courses) =
+        ("DELETE FROM earnings_quarters", "DELETE FROM course_earnings");
+    run(tx, &[no_quarters, quarters, no_courses, courses]).await
 }
 
 /// How much was watched of each video. Whoever writes down what was watched waits meanwhile.
@@ -80,25 +125,9 @@ async fn run(tx: &mut Tx, statements: &[&'static str]) -> Result<()> {
     Ok(())
 }
 
-/// What the reviews of courses come to.
-macro_rules! standing {
-    () => {
-        "(SELECT course_id, COUNT(*) AS reviews, CAST(SUM(weight) AS BIGINT) AS weight,
-                 CAST(SUM(weight * rating) AS BIGINT) AS points
-            FROM reviews WHERE status = 'published' GROUP BY course_id)"
-    };
-}
-
 /// Courses that are not rated as their reviews say.
 pub async fn list_misrated(tx: &mut Tx) -> Result<Vec<CourseId>> {
-    Ok(on!(tx, conn => sqlx::query_scalar(concat!(
-        "SELECT c.id FROM courses c LEFT JOIN ", standing!(), " k ON k.course_id = c.id
-          WHERE c.reviews <> COALESCE(k.reviews, 0)
-             OR c.rating_weight <> COALESCE(k.weight, 0)
-             OR c.rating_points <> COALESCE(k.points, 0)",
-    ))
-    .fetch_all(conn)
-    .await)?)
+    Ok(on!(tx, conn => sqlx::query_scalar(misrated!("c.id")).fetch_all(conn).await)?)
 }
 
 /// Rates a course, which is locked, as its reviews say.

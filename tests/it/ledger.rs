@@ -609,7 +609,7 @@ async fn the_check_names_every_broken_invariant() {
         ),
         ("UPDATE accounts SET held = posted + 1 WHERE kind = 'wallet'", &["I3", "I5"]),
         ("UPDATE accounts SET held = -1 WHERE kind = 'platform'", &["I3", "I5"]),
-        ("UPDATE sessions SET journal_id = NULL WHERE status <> 'active'", &["I4", "I6"]),
+        ("UPDATE sessions SET journal_id = NULL WHERE status <> 'active'", &["I12", "I4", "I6"]),
         (
             "INSERT INTO journals SELECT 'settle:nothing', 'settle', NULL, at FROM journals
               LIMIT 1",
@@ -631,6 +631,10 @@ async fn the_check_names_every_broken_invariant() {
             &["I11"],
         ),
         ("UPDATE earnings_quarters SET earned = earned + 1", &["I12"]),
+        ("UPDATE earnings_quarters SET earned = earned + 1, bonus = bonus - 1", &["I12"]),
+        ("UPDATE earnings_quarters SET paid = paid + 1, sessions = sessions + 1", &["I12"]),
+        ("UPDATE earnings_quarters SET quarter = (SELECT MAX(ended_at) FROM sessions)", &["I12"]),
+        ("UPDATE course_earnings SET watched_ms = watched_ms + 1", &["I12"]),
         ("UPDATE course_earnings SET bonus = bonus + 1", &["I12"]),
         ("UPDATE course_earnings SET paid = paid + 1", &["I12"]),
         ("DELETE FROM course_earnings", &["I12"]),
