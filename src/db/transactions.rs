@@ -62,12 +62,44 @@ impl From<Row> for Transaction {
     }
 }
 
+/// Transfers `$of` the account, called `$kind` in its history. They may be many, so this walks its
+/// index and stops by itself.
+macro_rules! transfers {
+    ($kind:literal, $of:literal) => {
+        concat!(
+            "SELECT * FROM (
+             SELECT ",
+            $kind,
+            " AS kind, 'completed' AS status, t.amount, t.currency,
+                    CAST(NULL AS UUID) AS session_id, t.journal_id AS reference, t.at
+               FROM transfers t JOIN journals j ON j.id = t.journal_id
+              WHERE ",
+            $of,
+            " AND t.at <= $9
+                AND (t.at < $9 OR ",
+            $kind,
+            " < $10
+                     OR (",
+            $kind,
+            " = $10 AND t.journal_id < $11))
+                AND ($5 IS NULL OR ",
+            $kind,
+            " = $5)
+                AND ($6 IS NULL OR $6 = 'completed')
+                AND ($7 IS NULL OR t.journal_id IN
+                       ('settle:' || lower(hex($7)), 'quality_bonus:' || lower(hex($7))))
+                AND ($8 IS NULL OR t.at >= $8)
+              ORDER BY t.at DESC, kind DESC, t.journal_id DESC LIMIT $12) moved"
+        )
+    };
+}
+
 /// At most `limit` entries, newest first.
 ///
 /// What is another's session, top-up or payout is few rows for one user. Shares of a popular
-/// teacher are not, so that part walks its index and stops by itself.
+/// teacher are not, and neither are bonuses that the platform has paid.
 pub async fn list(tx: &mut Tx, filter: &Filter, limit: i64) -> Result<Vec<Transaction>> {
-    let rows: Vec<Row> = on!(tx, conn => sqlx::query_as(
+    let rows: Vec<Row> = on!(tx, conn => sqlx::query_as(concat!(
         "SELECT kind, status, amount, currency, session_id, reference, at FROM (
            SELECT 'lock' AS kind,
                   CASE WHEN status = 'active' THEN 'pending' ELSE 'completed' END AS status,
@@ -86,32 +118,30 @@ pub async fn list(tx: &mut Tx, filter: &Filter, limit: i64) -> Result<Vec<Transa
            UNION ALL
            SELECT 'payout', status, amount, currency, CAST(NULL AS UUID), lower(hex(id)), created_at
              FROM payouts WHERE user_id = $1
-           UNION ALL
-           SELECT * FROM (
-             SELECT CASE j.kind WHEN 'settle' THEN $4 ELSE j.kind END AS kind,
-                    'completed' AS status, t.amount, t.currency, CAST(NULL AS UUID) AS session_id,
-                    t.journal_id AS reference, t.at
-               FROM transfers t JOIN journals j ON j.id = t.journal_id
-              WHERE t.credit_account_id = $2 AND j.kind <> 'top_up' AND t.at <= $9
-                AND (t.at < $9 OR CASE j.kind WHEN 'settle' THEN $4 ELSE j.kind END < $10
-                     OR (CASE j.kind WHEN 'settle' THEN $4 ELSE j.kind END = $10
-                         AND t.journal_id < $11))
-                AND ($5 IS NULL OR CASE j.kind WHEN 'settle' THEN $4 ELSE j.kind END = $5)
-                AND ($6 IS NULL OR $6 = 'completed')
-                AND ($7 IS NULL OR t.journal_id = 'settle:' || lower(hex($7)))
-                AND ($8 IS NULL OR t.at >= $8)
-              ORDER BY t.at DESC, kind DESC, t.journal_id DESC LIMIT $12) shares
+           UNION ALL ",
+        transfers!(
+            "CASE j.kind WHEN 'settle' THEN $4 ELSE j.kind END",
+            "t.credit_account_id = $2 AND j.kind <> 'top_up'"
+        ),
+        " UNION ALL ",
+        transfers!(
+            "j.kind",
+            // As the index of bonuses has it.
+            "t.debit_account_id = $2 AND substr(t.journal_id, 1, 14) = 'quality_bonus:'"
+        ),
+        "
          ) history
           WHERE currency = $3
             AND ($5 IS NULL OR kind = $5)
             AND ($6 IS NULL OR status = $6)
             AND ($7 IS NULL OR session_id = $7
-                 OR reference = 'settle:' || lower(hex($7)))
+                 OR reference IN
+                      ('settle:' || lower(hex($7)), 'quality_bonus:' || lower(hex($7))))
             AND ($8 IS NULL OR at >= $8)
             AND (at < $9 OR (at = $9 AND (kind < $10 OR (kind = $10 AND reference < $11))))
           ORDER BY at DESC, kind DESC, reference DESC
           LIMIT $12",
-    )
+    ))
     .bind(filter.user_id)
     .bind(filter.account_id)
     .bind(filter.currency)
