@@ -1,5 +1,9 @@
 //! Reviews: what they are worth, what they bring, and those that were bought.
 
+mod bonuses;
+mod bought;
+mod shown;
+
 use std::time::Duration;
 
 use futures_util::future::join_all;

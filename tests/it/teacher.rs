@@ -184,7 +184,7 @@ async fn a_dashboard_shows_all_of_it() {
 }
 
 /// All rows of the sums, as text.
-async fn kept(app: &TestApp) -> Vec<String> {
+pub(crate) async fn kept(app: &TestApp) -> Vec<String> {
     let mut rows = Vec::new();
     for sql in [
         "SELECT lower(hex(teacher_id)) || ' ' || currency || ' ' || CAST(quarter AS TEXT) || ' '
