@@ -120,7 +120,7 @@ impl Ground {
 
     /// A rate at which the books do not balance is no rate.
     pub(crate) async fn check(self: Arc<Self>) {
-        let mut tx = self.app.db.snapshot().await.expect("the database answers");
+        let mut tx = self.app.db.unhurried_snapshot().await.expect("the database answers");
         let report = db::audit::check(&mut tx).await.expect("the books can be read");
         assert!(report.balanced, "{:#?}", report.findings);
         drop(tx);

@@ -4,10 +4,9 @@
 use std::{collections::HashMap, time::Duration};
 
 use sqlx::FromRow;
-use uuid::Uuid;
 
 use crate::{
-    db::{Conn, Tx, portable::hex_array, videos::count},
+    db::{Tx, videos::count},
     domain::{
         calendar::Period,
         earnings::{Entry, EntryKind, Figures},
@@ -57,7 +56,10 @@ macro_rules! shares {
     ($behind:literal, $order:literal) => {
         concat!(
             "SELECT at, journal_id, amount FROM transfers
-              WHERE credit_account_id = $1 AND at >= $2 AND at < $3 AND (at, journal_id) ",
+              WHERE credit_account_id = $1 AND at >= $2 AND at < $3
+                AND (substr(journal_id, 1, 7) = 'settle:'
+                     OR substr(journal_id, 1, 14) = 'quality_bonus:')
+                AND (at, journal_id) ",
             $behind,
             " ($4, $5) ORDER BY at ",
             $order,
@@ -105,31 +107,14 @@ async fn sources(
     tx: &mut Tx,
     ids: impl Iterator<Item = SessionId>,
 ) -> Result<HashMap<SessionId, Source>> {
-    let uuids = ids.map(SessionId::uuid);
-    let rows: Vec<Source> = match tx.conn() {
-        Conn::Sqlite(conn) => {
-            sqlx::query_as(
-                "SELECT s.id, s.course_id, c.title AS course_title, s.started_at, s.watched_ms,
-                        s.cost
-                   FROM sessions s JOIN courses c ON c.id = s.course_id
-                  WHERE s.id IN (SELECT unhex(value) FROM json_each($1))",
-            )
-            .bind(hex_array(uuids))
-            .fetch_all(conn)
-            .await?
-        }
-        Conn::Postgres(conn) => {
-            sqlx::query_as(
-                "SELECT s.id, s.course_id, c.title AS course_title, s.started_at, s.watched_ms,
-                        s.cost
-                   FROM sessions s JOIN courses c ON c.id = s.course_id
-                  WHERE s.id = ANY($1)",
-            )
-            .bind(uuids.collect::<Vec<Uuid>>())
-            .fetch_all(conn)
-            .await?
-        }
-    };
+    let rows: Vec<Source> = among!(
+        tx,
+        ids.map(SessionId::uuid),
+        "SELECT s.id, s.course_id, c.title AS course_title, s.started_at, s.watched_ms, s.cost
+           FROM sessions s JOIN courses c ON c.id = s.course_id
+          WHERE s.id",
+        ""
+    )?;
     Ok(rows.into_iter().map(|source| (source.id, source)).collect())
 }
 

@@ -49,6 +49,7 @@ pub mod books;
 pub mod chats;
 pub mod checkpoints;
 pub mod claims;
+pub mod dashboard;
 pub mod income;
 pub mod inspect;
 pub mod logins;
@@ -238,12 +239,18 @@ impl Db {
             Self::Sqlite { reader, .. } => Tx::Sqlite(reader.begin().await?),
             Self::Postgres { pool, .. } => {
                 let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-                let mut tx = pool.begin_with(begin).await?;
-                // Looking at everything takes as long as it takes.
-                sqlx::query("SET LOCAL statement_timeout = 0").execute(&mut *tx).await?;
-                Tx::Postgres(tx)
+                Tx::Postgres(pool.begin_with(begin).await?)
             }
         })
+    }
+
+    /// The same for whoever looks at everything, which takes as long as it takes.
+    pub async fn unhurried_snapshot(&self) -> Result<Tx> {
+        let mut tx = self.snapshot().await?;
+        if let Tx::Postgres(tx) = &mut tx {
+            sqlx::query("SET LOCAL statement_timeout = 0").execute(&mut **tx).await?;
+        }
+        Ok(tx)
     }
 
     #[must_use]

@@ -1,4 +1,4 @@
-//! The two macros by which SQL is written once.
+//! The macros by which SQL is written once.
 
 /// Runs one expression on the database behind `$tx`, with `$conn` bound to its connection.
 ///
@@ -10,6 +10,31 @@ macro_rules! on {
             $crate::db::Conn::Postgres($conn) => $run,
         }
     };
+}
+
+/// The rows of `$before IN (the ids) $after`. The ids are UUIDs, and parameter `$1`.
+macro_rules! among {
+    ($tx:expr, $ids:expr, $before:expr, $after:expr) => {{
+        let ids: Vec<uuid::Uuid> = $ids.collect();
+        match $tx.conn() {
+            $crate::db::Conn::Sqlite(conn) => {
+                sqlx::query_as(concat!(
+                    $before,
+                    " IN (SELECT unhex(value) FROM json_each($1)) ",
+                    $after
+                ))
+                .bind($crate::db::portable::hex_array(ids))
+                .fetch_all(conn)
+                .await
+            }
+            $crate::db::Conn::Postgres(conn) => {
+                sqlx::query_as(concat!($before, " = ANY($1) ", $after))
+                    .bind(ids)
+                    .fetch_all(conn)
+                    .await
+            }
+        }
+    }};
 }
 
 /// The text of one statement over many rows, which come as one JSON array in parameter `$n`.

@@ -2,12 +2,11 @@
 
 use serde::Serialize;
 use sqlx::FromRow;
-use uuid::Uuid;
 
 use crate::{
     db::{
         Conn, Tx,
-        portable::{Hex, Rows, hex_array},
+        portable::{Hex, Rows},
         videos::{count, stored},
     },
     domain::{
@@ -182,27 +181,12 @@ pub async fn list_of_student(
 
 /// The coverage of each video that was begun in one of `sessions` and was not deleted since.
 pub async fn coverage_of(tx: &mut Tx, sessions: &[SessionId]) -> Result<Vec<(SessionId, i64)>> {
-    let uuids = sessions.iter().map(|session| session.uuid());
-    Ok(match tx.conn() {
-        Conn::Sqlite(conn) => {
-            sqlx::query_as(
-                "SELECT p.session_id, p.coverage
-                   FROM session_video_progress p JOIN videos v ON v.id = p.video_id
-                  WHERE v.deleted_at IS NULL AND p.session_id IN (SELECT unhex(value) FROM json_each($1))",
-            )
-            .bind(hex_array(uuids))
-            .fetch_all(conn)
-            .await?
-        }
-        Conn::Postgres(conn) => {
-            sqlx::query_as(
-                "SELECT p.session_id, p.coverage
-                   FROM session_video_progress p JOIN videos v ON v.id = p.video_id
-                  WHERE v.deleted_at IS NULL AND p.session_id = ANY($1)",
-            )
-            .bind(uuids.collect::<Vec<Uuid>>())
-            .fetch_all(conn)
-            .await?
-        }
-    })
+    Ok(among!(
+        tx,
+        sessions.iter().map(|session| session.uuid()),
+        "SELECT p.session_id, p.coverage
+           FROM session_video_progress p JOIN videos v ON v.id = p.video_id
+          WHERE v.deleted_at IS NULL AND p.session_id",
+        ""
+    )?)
 }

@@ -261,31 +261,3 @@ pub async fn delete(tx: &mut Tx, course: CourseId, id: VideoId, now: Timestamp) 
     .map(drop))?;
     Ok(())
 }
-
-/// How much of a video was watched by everybody.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Views {
-    pub id: VideoId,
-    pub title: String,
-    pub sessions: u64,
-    pub watched_ms: u64,
-}
-
-/// The videos of `course` that were watched, in their order.
-pub async fn list_views(tx: &mut Tx, course: CourseId) -> Result<Vec<Views>> {
-    let rows: Vec<(VideoId, String, i64, i64)> = on!(tx, conn => sqlx::query_as(
-        "SELECT v.id, v.title, w.sessions, w.watched_ms
-           FROM videos v JOIN video_views w ON w.video_id = v.id
-          WHERE v.course_id = $1 ORDER BY v.position, v.id",
-    )
-    .bind(course)
-    .fetch_all(conn)
-    .await)?;
-    let views = |(id, title, sessions, watched_ms)| Views {
-        id,
-        title,
-        sessions: count(sessions),
-        watched_ms: count(watched_ms),
-    };
-    Ok(rows.into_iter().map(views).collect())
-}

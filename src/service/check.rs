@@ -10,7 +10,7 @@ use crate::{
 
 /// Looks at everything, on a database in use, and names what is wrong. Changes nothing.
 pub async fn check(db: &Db) -> Result<Report> {
-    let report = db::audit::check(&mut db.snapshot().await?).await?;
+    let report = db::audit::check(&mut db.unhurried_snapshot().await?).await?;
     log(&report);
     Ok(report)
 }

@@ -13,7 +13,7 @@ use tracing::info;
 
 use crate::{
     app::App,
-    db::{self, Db, Tx, catalogue::Listed, reviews},
+    db::{self, Db, Tx, catalogue::Listed, dashboard::VideoSum, reviews},
     domain::{
         audience::Audience,
         calendar::{Period, Zone},
@@ -259,46 +259,52 @@ async fn most_watched(tx: &mut Tx, sums: &Sums, audience: &Watched) -> Result<Ve
         std::cmp::Reverse((brought.viewers, brought.all().watched_ms, *id))
     });
     courses.truncate(COURSES_MAX);
-    let mut shown = Vec::with_capacity(courses.len());
-    for (id, brought) in courses {
-        let Some(course) = db::courses::find(tx, id).await? else { continue };
+    let ids: Vec<CourseId> = courses.iter().map(|(id, _)| *id).collect();
+    let titles = db::dashboard::list_titles(tx, &ids).await?;
+    let mut titles: HashMap<CourseId, (String, CourseStatus)> =
+        titles.into_iter().map(|(id, title, status)| (id, (title, status))).collect();
+    let mut watched: HashMap<CourseId, Vec<VideoSum>> = HashMap::new();
+    for video in db::dashboard::list_videos(tx, &ids).await? {
+        watched.entry(video.course_id).or_default().push(video);
+    }
+    let show = |(id, brought): (CourseId, Brought)| {
+        let (title, status) = titles.remove(&id)?;
         let all = brought.all();
-        let views = db::videos::list_views(tx, id).await?;
-        shown.push(CourseEarnings {
+        Some(CourseEarnings {
             course_id: id,
-            title: course.title,
-            status: course.status,
+            title,
+            status,
             viewers: brought.viewers,
             sessions: all.sessions,
             watched_ms: all.watched_ms,
             earnings: brought.shares(),
-            videos: videos(views, &brought),
-        });
-    }
-    Ok(shown)
+            videos: videos(watched.remove(&id).unwrap_or_default(), &brought),
+        })
+    };
+    Ok(courses.into_iter().filter_map(show).collect())
 }
 
-fn videos(views: Vec<db::videos::Views>, brought: &Brought) -> Vec<VideoEarnings> {
-    let watched: u64 = views.iter().map(|views| views.watched_ms).sum();
+fn videos(sums: Vec<VideoSum>, brought: &Brought) -> Vec<VideoEarnings> {
+    let watched: u64 = sums.iter().map(|video| video.watched_ms).sum();
     let part = |amount: Money, of: u64| {
         let part = i128::from(amount.micros()) * i128::from(of) / i128::from(watched.max(1));
         Money::from_micros(i64::try_from(part).expect("a part is no more than the whole"))
     };
-    let of_video = |views: db::videos::Views| VideoEarnings {
+    let of_video = |video: VideoSum| VideoEarnings {
         earned: brought
             .by_currency
             .iter()
             .map(|(currency, (figures, _))| VideoShare {
                 currency: *currency,
-                amount: part(figures.earned, views.watched_ms),
+                amount: part(figures.earned, video.watched_ms),
             })
             .collect(),
-        video_id: views.id,
-        title: views.title,
-        sessions: views.sessions,
-        watched_ms: views.watched_ms,
+        video_id: video.video_id,
+        title: video.title,
+        sessions: video.sessions,
+        watched_ms: video.watched_ms,
     };
-    views.into_iter().map(of_video).collect()
+    sums.into_iter().map(of_video).collect()
 }
 
 async fn reviews_of(tx: &mut Tx, teacher: UserId) -> Result<ReviewsView> {
