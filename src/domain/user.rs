@@ -1,6 +1,8 @@
 //! People.
 
-use crate::{id::UserId, time::Timestamp};
+use serde_json::Value;
+
+use crate::{domain::calendar::Zone, id::UserId, time::Timestamp};
 
 super::word_enum! {
     /// What somebody may do.
@@ -42,9 +44,33 @@ pub struct User {
     pub role: Role,
     pub status: UserStatus,
     /// Whatever else clients keep about somebody; an object.
-    pub profile: serde_json::Value,
+    pub profile: Value,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
+}
+
+/// Where a profile has the time zone.
+const TIME_ZONE: &str = "time_zone";
+
+impl User {
+    /// Where their days begin and end: as their profile says, or else as in UTC.
+    #[must_use]
+    pub fn time_zone(&self) -> Zone {
+        // One that was written before it was checked may be none.
+        let name = self.profile.get(TIME_ZONE).and_then(Value::as_str);
+        name.and_then(|name| name.parse().ok()).unwrap_or_else(Zone::utc)
+    }
+}
+
+/// Whether what Murph itself reads of a profile can be read. All the rest is the clients'.
+pub fn check_profile(profile: &Value) -> Result<(), String> {
+    match profile.get(TIME_ZONE) {
+        None => Ok(()),
+        Some(Value::String(name)) => {
+            name.parse::<Zone>().map(drop).map_err(|problem| format!("{TIME_ZONE} {problem}"))
+        }
+        Some(_) => Err(format!("{TIME_ZONE} is not a text")),
+    }
 }
 
 /// The longest name somebody may have, in characters.

@@ -7,7 +7,9 @@ use serde_json::Value;
 
 use crate::{
     app::App,
-    domain::user::{NAME_MAX, PASSWORD_MAX, Role, User, check_password, parse_email, parse_name},
+    domain::user::{
+        NAME_MAX, PASSWORD_MAX, Role, User, check_password, check_profile, parse_email, parse_name,
+    },
     error::{Error, Result},
     http::{
         answer::{Created, NoContent},
@@ -158,7 +160,8 @@ async fn me(caller: Caller) -> Json<UserView> {
 struct ProfileRequest {
     #[schemars(length(min = 1, max = NAME_MAX))]
     name: Option<String>,
-    /// Whatever clients keep about somebody.
+    /// Whatever clients keep about somebody. A `time_zone`, if there is one, is a name of the IANA
+    /// database: a teacher's days begin and end there.
     profile: Option<serde_json::Map<String, Value>>,
 }
 
@@ -172,6 +175,9 @@ async fn update(
     let profile = body.profile.map(Value::Object);
     if profile.as_ref().is_some_and(|profile| profile.to_string().len() > PROFILE_MAX) {
         return Err(Error::invalid("profile", format!("must come to at most {PROFILE_MAX} bytes")));
+    }
+    if let Some(profile) = &profile {
+        check_profile(profile).map_err(|problem| Error::invalid("profile", problem))?;
     }
     let update = ProfileUpdate { name, profile };
     let user = identity::update_profile(&app, &caller, update, app.clock.now()).await?;

@@ -33,6 +33,7 @@ use crate::{
     money::{Currency, Money},
     service::{
         earnings::{self, CourseSums, Dashboard},
+        identity::Caller,
         payments::currency_or_default,
     },
     time::Timestamp,
@@ -65,13 +66,15 @@ pub(super) fn routes() -> Routes {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct DashboardQuery {
+    /// That of one's profile if nothing is said, or else UTC.
     #[schemars(with = "Option<Zone>")]
     time_zone: Option<String>,
 }
 
-fn zone(name: Option<&str>) -> Result<Zone> {
+/// The one that is asked for, or else the teacher's own.
+fn zone(teacher: &Caller, name: Option<&str>) -> Result<Zone> {
     match name {
-        None => Ok(Zone::utc()),
+        None => Ok(teacher.user.time_zone()),
         Some(name) => name.parse().map_err(|problem: String| Error::invalid("time_zone", problem)),
     }
 }
@@ -81,7 +84,7 @@ async fn dashboard(
     Teacher(teacher): Teacher,
     Query(query): Query<DashboardQuery>,
 ) -> Result<Json<Dashboard>> {
-    let zone = zone(query.time_zone.as_deref())?;
+    let zone = zone(&teacher, query.time_zone.as_deref())?;
     Ok(Json(earnings::dashboard(&app, teacher.user.id, &zone, app.clock.now()).await?))
 }
 
@@ -121,6 +124,7 @@ struct EarningsQuery {
     /// The last day, in the time zone; today if nothing is said.
     #[schemars(with = "Option<Day>")]
     to: Option<String>,
+    /// That of one's profile if nothing is said, or else UTC.
     #[schemars(with = "Option<Zone>")]
     time_zone: Option<String>,
     #[schemars(with = "Option<page::Limit>")]
@@ -136,11 +140,12 @@ struct Range {
 
 impl Range {
     fn read(
+        teacher: &Caller,
         (from, to): (Option<&str>, Option<&str>),
         time_zone: Option<&str>,
         now: Timestamp,
     ) -> Result<Self> {
-        let zone = zone(time_zone)?;
+        let zone = zone(teacher, time_zone)?;
         let day = |param, text: Option<&str>| {
             let day = text.map(str::parse::<Day>).transpose();
             day.map_err(|problem| Error::invalid(param, problem))
@@ -244,7 +249,8 @@ async fn list_earnings(
 ) -> Result<Json<EarningsPage>> {
     let currency = currency_or_default(&app, query.currency)?;
     let days = (query.from.as_deref(), query.to.as_deref());
-    let range = Range::read(days, query.time_zone.as_deref(), app.clock.now())?;
+    let now = app.clock.now();
+    let range = Range::read(&teacher, days, query.time_zone.as_deref(), now)?;
     let limit = page::limit(query.limit)?;
     let cursor = query.cursor.as_deref().map(page::read_cursor).transpose()?;
     let of = (teacher.user.id, currency);
@@ -311,6 +317,7 @@ struct ExportQuery {
     from: Option<String>,
     #[schemars(with = "Option<Day>")]
     to: Option<String>,
+    /// That of one's profile if nothing is said, or else UTC.
     #[schemars(with = "Option<Zone>")]
     time_zone: Option<String>,
 }
@@ -322,7 +329,7 @@ async fn export_earnings(
 ) -> Result<Csv> {
     let currency = currency_or_default(&app, query.currency)?;
     let days = (query.from.as_deref(), query.to.as_deref());
-    let range = Range::read(days, query.time_zone.as_deref(), app.clock.now())?;
+    let range = Range::read(&teacher, days, query.time_zone.as_deref(), app.clock.now())?;
     let (first, last) = range.days;
     let name = format!("earnings-{currency}-{first}-{last}.csv");
     let account = Owner::Earnings(teacher.user.id).account(currency);

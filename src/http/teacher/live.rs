@@ -108,7 +108,7 @@ pub(super) async fn watch(
     Query(query): Query<DashboardQuery>,
     LastEventId(shown): LastEventId,
 ) -> Result<Events> {
-    let zone = super::zone(query.time_zone.as_deref())?;
+    let zone = super::zone(&teacher, query.time_zone.as_deref())?;
     let counted = app.audience.count_view(teacher.user.id)?;
     let mut timer = interval(app.clock.cadence(app.config.metering.tick()));
     timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
