@@ -21,7 +21,7 @@ use crate::{
     service::{
         audience,
         claims::Claims,
-        discovery,
+        discovery, earnings,
         errands::Errands,
         idempotency::Running,
         identity::{Keys, Passwords},
@@ -61,6 +61,8 @@ pub struct State {
     pub errands: Errands,
     /// Who watches, on all nodes.
     pub audience: audience::Viewers,
+    /// Which teachers look at it here.
+    pub views: earnings::Views,
     /// Where this Murph listens, as soon as it does.
     address: OnceLock<SocketAddr>,
     /// What the bus has for this node, until somebody takes it to listen.
@@ -97,6 +99,7 @@ impl App {
             bus,
             errands: Errands::default(),
             audience: audience::Viewers::default(),
+            views: earnings::Views::default(),
             address: OnceLock::new(),
             inbox: Mutex::new(Some(inbox)),
             limits: Limits::new(&config.auth),

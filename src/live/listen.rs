@@ -35,7 +35,10 @@ fn act(live: &Live, heard: Heard) {
             let (now, moment) = (live.app.clock.now(), live.moment());
             live.take_in(LiveSession::opening(*session, now, moment));
         }
-        Heard::Gap => live.spawn(keep::reconcile(live.clone())),
+        Heard::Gap => {
+            live.app.views.call_all();
+            live.spawn(keep::reconcile(live.clone()));
+        }
         Heard::Notice(notice) => obey(live, notice),
     }
 }
@@ -57,6 +60,7 @@ fn obey(live: &Live, notice: Notice) {
             }
         }
         Notice::SignedOut { user_id } => {
+            live.app.views.call(user_id);
             if let Some(session) = live.registry.find_of(user_id) {
                 live.spawn(sign_out(live.clone(), session));
             }

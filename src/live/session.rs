@@ -252,6 +252,8 @@ impl LiveSession {
                 // Until it is settled, nothing else of what was watched outlives this node.
                 let reading = state.meter.read(&live.rules, live.moment());
                 state.pack(&reading, &mut turn.packed);
+                // And it is not earned before.
+                state.count(&reading, turn.audience);
                 return true;
             }
             Stage::Gone => return false,

@@ -5,13 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use dashmap::{DashMap, Entry};
-
 use crate::{
     app::App,
     bus::{Notice, To},
     domain::audience::{Audience, Audiences, Count, Part, parts},
-    error::{Error, Result},
     id::{CourseId, NodeId, UserId},
     money::Currency,
 };
@@ -19,25 +16,9 @@ use crate::{
 /// A node that was not heard of for so many ticks is gone, and its viewers with it.
 const TICKS_MAX: u32 = 3;
 
-/// How many live views one teacher may have open on a node.
-const VIEWS_MAX: u32 = 8;
-
 /// Who watches, as far as this node has heard. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct Viewers(Arc<Shared>);
-
-#[derive(Debug, Default)]
-struct Shared {
-    audiences: Mutex<Audiences>,
-    views: DashMap<UserId, u32>,
-}
-
-/// One open live view, counted for as long as this is kept.
-#[derive(Debug)]
-pub struct CountedView {
-    viewers: Viewers,
-    teacher: UserId,
-}
+pub struct Viewers(Arc<Mutex<Audiences>>);
 
 impl Viewers {
     /// Takes in what `node` tells, and forgets those that do not any more.
@@ -62,34 +43,13 @@ impl Viewers {
         audiences.of(teacher)
     }
 
-    /// Counts a live view, if its teacher may have one more.
-    pub fn count_view(&self, teacher: UserId) -> Result<CountedView> {
-        let mut views = self.0.views.entry(teacher).or_default();
-        if *views >= VIEWS_MAX {
-            return Err(Error::RateLimited { retry_after: Duration::from_secs(1) });
-        }
-        *views += 1;
-        Ok(CountedView { viewers: self.clone(), teacher })
-    }
-
     fn audiences(&self) -> MutexGuard<'_, Audiences> {
-        self.0.audiences.lock().expect("nobody panics while holding it")
+        self.0.lock().expect("nobody panics while holding it")
     }
 }
 
 fn patience(app: &App) -> Duration {
     app.config.metering.tick() * TICKS_MAX
-}
-
-impl Drop for CountedView {
-    fn drop(&mut self) {
-        if let Entry::Occupied(mut views) = self.viewers.0.views.entry(self.teacher) {
-            *views.get_mut() -= 1;
-            if *views.get() == 0 {
-                views.remove();
-            }
-        }
-    }
 }
 
 /// Tells all nodes, this one too, who watches here.

@@ -1,9 +1,13 @@
 //! What teachers earn, as they look at it. All of it is read from sums that are kept in the
 //! transaction that moves the money; nothing here scans the ledger.
 
+mod views;
 mod watching;
 
-pub use self::watching::{LiveView, live};
+pub use self::{
+    views::{View, Views},
+    watching::{LiveView, live},
+};
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 

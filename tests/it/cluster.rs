@@ -10,6 +10,7 @@ mod nodes;
 mod outages;
 mod races;
 mod viewer;
+mod views;
 
 use std::time::{Duration, Instant};
 

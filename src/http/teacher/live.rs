@@ -4,7 +4,10 @@
 //! is sent again only if it is another by now. A client that reads slowly is sent fewer of them,
 //! each the newest; nobody waits for it.
 
-use std::{convert::Infallible, time::Duration};
+use std::{
+    convert::Infallible,
+    time::{Duration, Instant},
+};
 
 use axum::{
     extract::{FromRequestParts, State},
@@ -30,7 +33,6 @@ use crate::{
         openapi::{Body, Input, Operation, Output, Promise},
     },
     service::{
-        audience::CountedView,
         earnings::{self, LiveView},
         identity::{self, Caller},
     },
@@ -41,6 +43,9 @@ const EVENT: &str = "live";
 
 /// How soon a browser that lost the connection comes back.
 const RETRY: Duration = Duration::from_secs(2);
+
+/// How often the database is asked whether a sign-in still stands, if nobody said that one has ended.
+const ASK_AGAIN: Duration = Duration::from_mins(1);
 
 /// After so long a silence a comment is sent, so that no proxy takes the connection for dead.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -92,14 +97,16 @@ impl Output for Events {
 }
 
 /// What is needed to go on.
-struct View {
+struct Watch {
     app: App,
     teacher: Caller,
     zone: Zone,
     timer: Interval,
     /// The id of what was sent last.
     shown: Option<String>,
-    _counted: CountedView,
+    view: earnings::View,
+    /// When the sign-in stood.
+    asked_at: Option<Instant>,
 }
 
 pub(super) async fn watch(
@@ -109,11 +116,11 @@ pub(super) async fn watch(
     LastEventId(shown): LastEventId,
 ) -> Result<Events> {
     let zone = super::zone(&teacher, query.time_zone.as_deref())?;
-    let counted = app.audience.count_view(teacher.user.id)?;
+    let view = app.views.open(teacher.user.id)?;
     let mut timer = interval(app.clock.cadence(app.config.metering.tick()));
     timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let view = View { app, teacher, zone, timer, shown, _counted: counted };
-    let events = Sse::new(events(view)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
+    let watch = Watch { app, teacher, zone, timer, shown, view, asked_at: None };
+    let events = Sse::new(events(watch)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
     let mut response = events.into_response();
     // For proxies that would rather collect an answer first.
     let unbuffered = HeaderName::from_static("x-accel-buffering");
@@ -122,20 +129,21 @@ pub(super) async fn watch(
     Ok(Events(response))
 }
 
-fn events(view: View) -> impl Stream<Item = Result<Event, Infallible>> {
-    stream::unfold(view, |mut view| async move {
-        let event = view.next().await?;
-        Some((Ok(event), view))
+fn events(watch: Watch) -> impl Stream<Item = Result<Event, Infallible>> {
+    stream::unfold(watch, |mut watch| async move {
+        let event = watch.next().await?;
+        Some((Ok(event), watch))
     })
 }
 
-impl View {
+impl Watch {
     /// The next event, when there is something new. `None`: this is over.
     async fn next(&mut self) -> Option<Event> {
         let stopped = self.app.stop.clone();
         loop {
             tokio::select! {
                 () = stopped.cancelled() => return None,
+                () = self.view.called() => self.asked_at = None,
                 _ = self.timer.tick() => {}
             }
             if !self.may_go_on().await {
@@ -154,20 +162,22 @@ impl View {
 
     /// Whether the sign-in still stands, and is a teacher's. As long as the database cannot say, it
     /// does: then there is nothing to see either.
-    async fn may_go_on(&self) -> bool {
+    async fn may_go_on(&mut self) -> bool {
+        if self.asked_at.is_some_and(|at| at.elapsed() < ASK_AGAIN) {
+            return true;
+        }
         let Caller { user, login_id } = &self.teacher;
         let now = self.app.clock.now();
         let found = identity::find_signed_in(&self.app, user.id, *login_id, now).await;
-        match found.or_log("looking for a teacher's sign-in") {
-            Some(found) => found.is_some_and(|user| user.role == Role::Teacher),
-            None => true,
-        }
+        let Some(found) = found.or_log("looking for a teacher's sign-in") else { return true };
+        self.asked_at = Some(Instant::now());
+        found.is_some_and(|user| user.role == Role::Teacher)
     }
 
     /// How it is, as JSON. `None` if the database cannot say just now.
     async fn look(&self) -> Option<String> {
-        let (teacher, now) = (self.teacher.user.id, self.app.clock.now());
-        let live = earnings::live(&self.app, teacher, &self.zone, now).await;
+        let now = self.app.clock.now();
+        let live = earnings::live(&self.app, &self.view, &self.zone, now).await;
         let live = live.or_log("looking at a teacher's earnings")?;
         serde_json::to_string(&live).or_log("writing a teacher's earnings")
     }

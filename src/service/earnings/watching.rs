@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::since;
+use super::View;
 use crate::{
     app::App,
     domain::calendar::Zone,
     error::Result,
-    id::{CourseId, UserId},
+    id::CourseId,
     money::{Currency, Money},
     time::Timestamp,
 };
@@ -43,11 +43,10 @@ struct LiveCourse {
 }
 
 /// How it is at this moment.
-pub async fn live(app: &App, teacher: UserId, zone: &Zone, now: Timestamp) -> Result<LiveView> {
-    let audience = app.audience.of(app, teacher);
+pub async fn live(app: &App, view: &View, zone: &Zone, now: Timestamp) -> Result<LiveView> {
+    let audience = app.audience.of(app, view.teacher);
     let today = zone.begin_of(zone.day_of(now));
-    let mut tx = app.db.read().await?;
-    let earned = since(&mut tx, teacher, today).await?;
+    let earned = view.earned_since(app, today, &audience).await?;
     let mut currencies: BTreeSet<Currency> = earned.keys().copied().collect();
     currencies.extend(audience.iter().map(|(_, currency, _)| *currency));
     currencies.insert(app.config.money.default_currency());
