@@ -68,18 +68,22 @@ impl Zone {
         micros.ok().and_then(Timestamp::from_micros).unwrap_or(Timestamp::EPOCH)
     }
 
-    /// At most `limit` periods of the days from `first` to `last`, newest first, that end no later
-    /// than `before`, if that is given.
+    /// At most `limit` periods of the days from `first` to `last`, newest first: of those that have
+    /// begun by `now`, and end no later than `before`, if that is given.
     #[must_use]
     pub fn periods(
         &self,
         step: Step,
         (first, last): (Day, Day),
-        before: Option<Timestamp>,
+        (now, before): (Timestamp, Option<Timestamp>),
         limit: usize,
     ) -> Vec<Period> {
         let before = before.unwrap_or(Timestamp::END);
-        let mut day = last.min(self.day_of(before));
+        // A day that was left out, where the date line was moved, has no time in it.
+        let is_shown = |period: &Period| {
+            period.begin < period.end && period.begin <= now && period.end <= before
+        };
+        let mut day = last.min(self.day_of(now.min(before)));
         let mut periods = Vec::new();
         while day >= first && periods.len() < limit {
             let whole = Period { begin: self.begin_of(day), end: self.begin_of(day.next()) };
@@ -87,7 +91,7 @@ impl Zone {
                 Step::Day => periods.push(whole),
                 Step::Hour => periods.extend(whole.hours().into_iter().rev()),
             }
-            periods.retain(|period| period.end <= before);
+            periods.retain(is_shown);
             day = day.previous();
         }
         periods.truncate(limit);
@@ -174,7 +178,7 @@ mod tests {
     }
 
     fn hours_of(zone: &Zone, text: &str) -> Vec<Period> {
-        zone.periods(Step::Hour, (day(text), day(text)), None, 100)
+        zone.periods(Step::Hour, (day(text), day(text)), (Timestamp::END, None), 100)
     }
 
     #[test]
@@ -203,13 +207,13 @@ mod tests {
         let kolkata = zone("Asia/Kolkata");
         let range = (day("2026-11-01"), day("2026-11-03"));
         for step in Step::ALL {
-            let all = kolkata.periods(*step, range, None, 1_000);
+            let all = kolkata.periods(*step, range, (Timestamp::END, None), 1_000);
             assert_eq!(all.len(), if *step == Step::Day { 3 } else { 72 });
             assert!(all.windows(2).all(|pair| pair[0].begin == pair[1].end), "without gaps");
             let mut paged: Vec<Period> = Vec::new();
             loop {
                 let before = paged.last().map(|last| last.begin);
-                let page = kolkata.periods(*step, range, before, 2);
+                let page = kolkata.periods(*step, range, (Timestamp::END, before), 2);
                 if page.is_empty() {
                     break;
                 }
@@ -219,6 +223,36 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_is_yet_to_come_is_left_out() {
+        let at: Timestamp = serde_json::from_str("\"2026-11-21T21:30:00Z\"").unwrap();
+        let nairobi = zone("Africa/Nairobi");
+        let range = (day("2026-11-20"), day("2026-12-24"));
+        let days = nairobi.periods(Step::Day, range, (at, None), 100);
+        assert_eq!(days.len(), 3, "it is the 22nd there");
+        let hours = nairobi.periods(Step::Hour, range, (at, None), 100);
+        assert_eq!(hours.len(), 49, "half an hour after midnight");
+        assert_eq!(hours[0].begin, days[0].begin);
+    }
+
+    /// Samoa went from Thursday to Saturday.
+    #[test]
+    fn a_day_that_never_was_has_no_period() {
+        let apia = zone("Pacific/Apia");
+        let range = (day("2011-12-29"), day("2011-12-31"));
+        let mut before = None;
+        let mut found = Vec::new();
+        // One more than there may be.
+        for _ in 0..3 {
+            let page = apia.periods(Step::Day, range, (Timestamp::END, before), 1);
+            before = page.last().map(|period| period.begin).or(before);
+            found.extend(page);
+        }
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert_eq!(found[0].begin, found[1].end);
+        assert_eq!(hours_of(&apia, "2011-12-30"), []);
+    }
+
     /// What the sums are kept by: no day of any zone begins within a quarter, and so no hour.
     #[test]
     fn every_day_begins_with_a_quarter() {
@@ -226,7 +260,7 @@ mod tests {
         let mut zones = 0;
         for name in jiff::tz::db().available() {
             let Ok(zone) = name.as_str().parse::<Zone>() else { continue };
-            for period in zone.periods(Step::Day, range, None, 400) {
+            for period in zone.periods(Step::Day, range, (Timestamp::END, None), 400) {
                 assert_eq!(quarter_of(period.begin), period.begin, "{name}");
                 assert!(period.end.since(period.begin) >= QUARTER, "{name}");
             }

@@ -266,7 +266,7 @@ async fn list_earnings(
         }
     };
     let before = cursor.as_deref().map(read_moment).transpose()?;
-    let periods = range.zone.periods(step, range.days, before, limit + 1);
+    let periods = range.zone.periods(step, range.days, (now, before), limit + 1);
     let mut tx = app.db.read().await?;
     let found = earnings::by_period(&mut tx, of, query.course_id, &periods).await?;
     let view = |(period, figures): (Period, Figures)| PeriodView {
