@@ -261,7 +261,8 @@ async fn apply(tx: &mut Tx, node: NodeId, round: &[Change]) -> Result<Vec<Done>>
     let ids = ids.chain(claims().map(|claim| claim.session_id));
     let ids: BTreeSet<SessionId> =
         ids.chain(progress.iter().map(|progress| progress.session_id)).collect();
-    // In the order of their ids, so that nodes wait for each other but never in a circle; and before
+    // In the order of their ids, so that rounds of two nodes never wait for each other in a circle
+    // (batches of several rounds may: the database ends one, and it is done again). And before
     // anything is written, so that nobody takes a session over between what is added up and what it
     // is added up from.
     let ids: Vec<SessionId> = ids.into_iter().collect();

@@ -150,9 +150,12 @@ fn broken(error: &dyn std::error::Error) -> Error {
     Error::Internal(format!("a row cannot be written: {error}"))
 }
 
-/// What a spreadsheet would take for a formula gets a mark in front, so that it stays text.
+/// What a spreadsheet would take for a formula begins with one of these; full-width ones as well.
+const FORMULA: [char; 10] = ['=', '+', '-', '@', '\t', '\r', '＝', '＋', '－', '＠'];
+
+/// Such a text gets a mark in front, so that it stays text.
 fn as_text(title: String) -> String {
-    if title.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{title}") } else { title }
+    if title.starts_with(FORMULA) { format!("'{title}") } else { title }
 }
 
 #[cfg(test)]
@@ -161,7 +164,7 @@ mod tests {
 
     #[test]
     fn a_title_is_never_a_formula() {
-        for title in ["=1+1", "+1", "-1", "@SUM(A1)"] {
+        for title in ["=1+1", "+1", "-1", "@SUM(A1)", "＝1＋1", "＋1", "－1", "＠SUM(A1)"] {
             assert_eq!(as_text(title.to_owned()), format!("'{title}"));
         }
         assert_eq!(as_text("C++ = fun".to_owned()), "C++ = fun");
