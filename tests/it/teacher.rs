@@ -1,6 +1,11 @@
 //! What teachers look at: the sums are always the ledger's, in every time zone, and move while
 //! students watch.
 
+mod cost;
+mod days;
+mod live;
+mod table;
+
 use std::time::{Duration, Instant};
 
 use murph::{id::CourseId, service::earnings};
