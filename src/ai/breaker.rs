@@ -10,7 +10,9 @@
 //!
 //! Pure: it is given the time. A trial prolongs the rest, so that nobody else comes along
 //! meanwhile; if nobody ever says how the trial ended, the next one is after that. If it ended
-//! without saying anything about the provider, the next one may come at once.
+//! without saying anything about the provider, the next one may come at once. A success ends the
+//! rest that it is the trial of, and no other: whoever was under way before it began knows nothing
+//! of it.
 
 use std::time::Duration;
 
@@ -40,7 +42,11 @@ impl Breaker {
     }
 
     pub(super) fn succeeded(&mut self) {
-        *self = Self::default();
+        if self.rests_until == self.trial_until {
+            *self = Self::default();
+        } else {
+            self.failures = 0;
+        }
     }
 
     /// The last of `failures_max` in a row, or a failed trial, begins a rest.
@@ -127,6 +133,20 @@ mod tests {
         breaker.rest(at(5_000));
         breaker.told_nothing(at(70));
         assert!(!breaker.admit(at(4_999), REST));
+    }
+
+    /// `first` and `second` are under way together.
+    #[test]
+    fn only_the_trial_ends_a_rest() {
+        let mut breaker = Breaker::default();
+        let (first, second) = (breaker.admit(at(0), REST), breaker.admit(at(0), REST));
+        assert!(first && second);
+        breaker.rest(at(5_000));
+        breaker.succeeded();
+        assert!(!breaker.admit(at(4_999), REST), "the second one's success is older than that");
+        assert!(breaker.admit(at(5_000), REST));
+        breaker.succeeded();
+        assert!(breaker.admit(at(5_001), REST) && breaker.admit(at(5_001), REST));
     }
 
     proptest! {
