@@ -25,6 +25,8 @@ pub(super) struct Breaker {
     rests_until: Option<Moment>,
     /// How far the last trial prolonged the rest.
     trial_until: Option<Moment>,
+    /// Questions it did not take, in a row.
+    refusals: u32,
 }
 
 impl Breaker {
@@ -45,7 +47,7 @@ impl Breaker {
         if self.rests_until == self.trial_until {
             *self = Self::default();
         } else {
-            self.failures = 0;
+            (self.failures, self.refusals) = (0, 0);
         }
     }
 
@@ -63,6 +65,14 @@ impl Breaker {
         if self.rests_until.is_some() && self.rests_until == self.trial_until {
             self.rests_until = Some(now);
         }
+    }
+
+    /// It did not take a question, which says nothing about it, either. How many it did not take in
+    /// a row may.
+    pub(super) fn refused(&mut self, now: Moment) -> u32 {
+        self.told_nothing(now);
+        self.refusals = self.refusals.saturating_add(1);
+        self.refusals
     }
 
     /// Leaves it alone until then. It never shortens a rest.
@@ -147,6 +157,18 @@ mod tests {
         assert!(breaker.admit(at(5_000), REST));
         breaker.succeeded();
         assert!(breaker.admit(at(5_001), REST) && breaker.admit(at(5_001), REST));
+    }
+
+    #[test]
+    fn refusals_are_counted_between_successes() {
+        let mut breaker = Breaker::default();
+        assert_eq!([breaker.refused(at(0)), breaker.refused(at(0))], [1, 2]);
+        breaker.succeeded();
+        assert_eq!(breaker.refused(at(0)), 1);
+        assert!(breaker.admit(at(1), REST), "they are no failures");
+        breaker.rest(at(50));
+        breaker.succeeded();
+        assert_eq!(breaker.refused(at(0)), 1, "also while it rests");
     }
 
     proptest! {

@@ -2,8 +2,9 @@
 //!
 //! An enum over providers ([`Provider`]), matched in `dialect` and nowhere else. Providers with a
 //! key are asked in the configured order until one answers; one that fails again and again, or asks
-//! for time, is left alone for a while (`breaker`). There may be none at all, and there may be no
-//! answer: whoever asks here has an answer of their own.
+//! for time, is left alone for a while (`breaker`). What one does not want to answer no other is
+//! asked. There may be none at all, and there may be no answer: whoever asks here has an answer of
+//! their own.
 //!
 //! It must never log or repeat a key, believe what it reads (that is `domain::discovery::believe`'s
 //! work), read more than [`ANSWER_MAX`] bytes, or be called with a transaction open. `service`
@@ -37,6 +38,14 @@ use crate::{
 
 /// The longest answer that is read, in bytes. What is asked for is a hundredth of it.
 pub const ANSWER_MAX: usize = 256 * 1_024;
+
+/// The most of a refusal that is read, in bytes; the codes that it is read for come in short ones.
+const REFUSAL_MAX: usize = 4_096;
+
+/// Whoever refused so many questions in a row may refuse all of them, as Anthropic does when it is
+/// not paid, and says so by the status of a bad question. Somebody has to look, and the next one is
+/// asked.
+const REFUSALS_MAX: u32 = 10;
 
 /// Questions under way at once on this node; who comes beyond that is not kept waiting.
 const ASKS_MAX: usize = 256;
@@ -129,41 +138,53 @@ impl Ai {
         self.models.is_empty()
     }
 
-    /// Asks one after the other until one answers, or time is up.
+    /// Asks one after the other until one answers or refuses, or time is up.
     pub async fn ask(&self, prompt: &Prompt) -> Asked {
         let mut asked = Asked::default();
         let until = Instant::now() + self.budget;
+        let left = || until.saturating_duration_since(Instant::now());
         let Ok(_permit) = self.asks.try_acquire() else {
             self.models.iter().for_each(|model| self.count(model, "busy"));
             return asked;
         };
         for model in &self.models {
-            let left = until.saturating_duration_since(Instant::now());
-            if left < TIME_MIN {
+            if left() < TIME_MIN {
                 break;
             }
             if !model.breaker().admit(self.clock.moment(), self.limits.rest()) {
                 self.count(model, "resting");
                 continue;
             }
-            let whole = self.limits.timeout();
-            let too_late = if left < whole { Trouble::CutShort } else { Trouble::TimedOut };
-            let asking = model.ask(prompt, self.limits.answer_tokens_max);
-            match timeout(whole.min(left), asking).await.unwrap_or(Err(too_late)) {
+            match self.ask_one(model, prompt, left()).await {
                 Ok(Said { text, tokens, .. }) => {
                     model.breaker().succeeded();
                     self.count(model, "answered");
                     self.took(model, tokens, &mut asked);
                     asked.answer = Some(Answer { provider: model.provider, text });
-                    return asked;
+                    break;
                 }
                 Err(trouble) => {
-                    self.failed(model, &trouble);
                     self.took(model, trouble.tokens(), &mut asked);
+                    if !self.failed(model, &trouble) {
+                        break;
+                    }
                 }
             }
         }
         asked
+    }
+
+    /// A model has the time that is left, and no more than one may take.
+    async fn ask_one(
+        &self,
+        model: &Model,
+        prompt: &Prompt,
+        left: Duration,
+    ) -> Result<Said, Trouble> {
+        let whole = self.limits.timeout();
+        let too_late = if left < whole { Trouble::CutShort } else { Trouble::TimedOut };
+        let asking = model.ask(prompt, self.limits.answer_tokens_max);
+        timeout(whole.min(left), asking).await.unwrap_or(Err(too_late))
     }
 
     /// Writes down what a model took.
@@ -174,7 +195,8 @@ impl Ai {
         asked.cost += cost;
     }
 
-    fn failed(&self, model: &Model, trouble: &Trouble) {
+    /// Writes down what went wrong, and says whether the next one may be asked.
+    fn failed(&self, model: &Model, trouble: &Trouble) -> bool {
         let (provider, now) = (model.provider, self.clock.moment());
         self.count(model, trouble.name());
         if trouble.is_setup() {
@@ -184,13 +206,31 @@ impl Ai {
         }
         let mut breaker = model.breaker();
         match trouble {
-            _ if trouble.is_of_the_question() => breaker.told_nothing(now),
+            Trouble::Refused(_) => {
+                let in_a_row = breaker.refused(now);
+                if in_a_row == REFUSALS_MAX {
+                    error!(%provider, "{provider} refused {in_a_row} questions in a row: \
+                        look at its account, key and model");
+                }
+                return in_a_row >= REFUSALS_MAX;
+            }
+            Trouble::Declined(_) => {
+                breaker.told_nothing(now);
+                return false;
+            }
+            Trouble::CutShort | Trouble::Silent(_) => breaker.told_nothing(now),
             Trouble::Setup(_) => breaker.rest(now + SETUP_REST),
             Trouble::Busy { retry_after: Some(wait), .. } => {
                 breaker.rest(now + (*wait).min(RETRY_AFTER_MAX));
             }
-            _ => breaker.failed(now, self.limits.failures_max, self.limits.rest()),
+            Trouble::TimedOut
+            | Trouble::Unreachable
+            | Trouble::Unreadable
+            | Trouble::Busy { retry_after: None, .. } => {
+                breaker.failed(now, self.limits.failures_max, self.limits.rest());
+            }
         }
+        true
     }
 
     fn count(&self, model: &Model, result: &'static str) {
@@ -227,18 +267,23 @@ impl Model {
         key.set_sensitive(true);
         let response = request.header(name, key).json(&call.body).send().await;
         let response = response.map_err(|_| Trouble::Unreachable)?;
-        if let Some(trouble) = trouble::of_head(response.status(), response.headers()) {
-            return Err(trouble);
+        match trouble::of_head(response.status(), response.headers()) {
+            None => dialect::read(self.provider, &body(response, ANSWER_MAX).await?),
+            Some(Trouble::Refused(status)) => {
+                // Without a body that can be read, it is as its status says.
+                let body = body(response, REFUSAL_MAX).await.unwrap_or_default();
+                Err(trouble::of_refusal(status, &body))
+            }
+            Some(trouble) => Err(trouble),
         }
-        dialect::read(self.provider, &body(response).await?)
     }
 }
 
-/// The body, unless it is larger than any answer.
-async fn body(mut response: Response) -> Result<Vec<u8>, Trouble> {
+/// The body, unless it has more than `most` bytes.
+async fn body(mut response: Response, most: usize) -> Result<Vec<u8>, Trouble> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|_| Trouble::Unreachable)? {
-        if body.len() + chunk.len() > ANSWER_MAX {
+        if body.len() + chunk.len() > most {
             return Err(Trouble::Unreadable);
         }
         body.extend_from_slice(&chunk);

@@ -10,7 +10,20 @@ use reqwest::{
     header::{HeaderMap, RETRY_AFTER},
 };
 
+use serde_json::Value;
+
 use crate::domain::discovery::Tokens;
+
+/// By these providers say, with a status that otherwise is about the question, that it is ours to
+/// mend: Gemini that it does not know the key, that the key may not, or that it wants to be paid;
+/// Anthropic that the key may not; and Groq that the model is gone.
+const SETUP_CODES: [&str; 5] = [
+    "API_KEY_INVALID",
+    "PERMISSION_DENIED",
+    "FAILED_PRECONDITION",
+    "permission_error",
+    "model_decommissioned",
+];
 
 /// Groq's word for "all capacity is used".
 const CAPACITY_EXCEEDED: u16 = 498;
@@ -62,11 +75,6 @@ impl Trouble {
         matches!(self, Self::Setup(_))
     }
 
-    /// Whether the next one may fare better: it came of this question, not of the provider.
-    pub(super) fn is_of_the_question(&self) -> bool {
-        matches!(self, Self::CutShort | Self::Refused(_) | Self::Silent(_) | Self::Declined(_))
-    }
-
     /// What it took, as far as it told.
     pub(super) fn tokens(&self) -> Tokens {
         match self {
@@ -105,6 +113,22 @@ pub(super) fn of_head(status: StatusCode, headers: &HeaderMap) -> Option<Trouble
     })
 }
 
+/// What is wrong, if a refusal has this in its body.
+///
+/// Only words of the provider's own count, each in its place: what it says in sentences may be what
+/// a student wrote. Nothing of it is kept.
+pub(super) fn of_refusal(status: StatusCode, body: &[u8]) -> Trouble {
+    let body: Value = serde_json::from_slice(body).unwrap_or_default();
+    let error = &body["error"];
+    let reasons = error["details"].as_array().into_iter().flatten().map(|it| &it["reason"]);
+    let mut codes = ["code", "status", "type"].map(|name| &error[name]).into_iter().chain(reasons);
+    if codes.any(|code| code.as_str().is_some_and(|code| SETUP_CODES.contains(&code))) {
+        Trouble::Setup(status)
+    } else {
+        Trouble::Refused(status)
+    }
+}
+
 /// In seconds, as all of them send it; a date is not worth the trouble, as there is a rest anyway.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
@@ -114,6 +138,7 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use reqwest::header::HeaderValue;
+    use serde_json::json;
 
     use super::*;
 
@@ -145,6 +170,38 @@ mod tests {
             (404, Some("misconfigured")),
         ] {
             assert_eq!(of(status, None), name, "{status}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_may_say_that_it_is_our_fault() {
+        let of = |error: Value| {
+            let body = json!({"error": error}).to_string();
+            of_refusal(StatusCode::BAD_REQUEST, body.as_bytes()).name()
+        };
+        for error in [
+            json!({"code": 400, "status": "INVALID_ARGUMENT",
+                "details": [{"@type": "x"}, {"reason": "API_KEY_INVALID"}]}),
+            json!({"code": 403, "status": "PERMISSION_DENIED"}),
+            json!({"code": 400, "status": "FAILED_PRECONDITION"}),
+            json!({"type": "permission_error"}),
+            json!({"type": "invalid_request_error", "code": "model_decommissioned"}),
+        ] {
+            assert_eq!(of(error.clone()), "misconfigured", "{error}");
+        }
+        // What a student may have written, and what says something else.
+        for error in [
+            json!({"code": "json_validate_failed", "failed_generation": "API_KEY_INVALID"}),
+            json!({"failed_generation": {"code": "API_KEY_INVALID"}}),
+            json!({"message": "model_decommissioned", "details": ["API_KEY_INVALID"]}),
+            json!({"code": "no API_KEY_INVALID", "details": {"reason": "API_KEY_INVALID"}}),
+            json!("API_KEY_INVALID"),
+            json!(null),
+        ] {
+            assert_eq!(of(error.clone()), "refused", "{error}");
+        }
+        for body in ["API_KEY_INVALID", "", "[]", "{\"error\": {\"code\": \"API_KEY_INVALID\""] {
+            assert_eq!(of_refusal(StatusCode::FORBIDDEN, body.as_bytes()).name(), "refused");
         }
     }
 

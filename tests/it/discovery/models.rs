@@ -283,7 +283,7 @@ fn troubles() -> Vec<(&'static str, Act)> {
 #[tokio::test]
 async fn when_one_does_not_answer_the_next_is_asked() {
     let second = saying(&json!({"reply": "Here I am.", "picks": []}).to_string()).await;
-    for (result, act) in troubles() {
+    for (result, act) in troubles().into_iter().filter(|(result, _)| *result != "refused") {
         let first = Provider::start(move |_| act.clone()).await;
         let school = asking(&[&first, &second], |config| {
             config.ai.timeout_ms = if result == "timed_out" { 300 } else { 20_000 };
@@ -300,6 +300,88 @@ async fn when_one_does_not_answer_the_next_is_asked() {
     }
     let heads: Vec<_> = second.heard().into_iter().map(|heard| heard.head).collect();
     assert!(heads.iter().all(|head| head.contains(KEYS[1]) && !head.contains(KEYS[0])));
+}
+
+/// A message that one does not want to read is no business of the others.
+#[tokio::test]
+async fn what_one_refuses_is_shown_to_no_other() {
+    let second = saying(&json!({"reply": "Here I am.", "picks": []}).to_string()).await;
+    let declined = json!({"choices": [{"message": {"refusal": "I would rather not."}}]});
+    let long = json!({"error": {"message": "x".repeat(9_999), "code": "API_KEY_INVALID"}});
+    for (result, act) in [
+        ("refused", Act::status(400)),
+        ("refused", Act::status(403)),
+        ("refused", Act::status(413)),
+        ("refused", Act::status(422)),
+        ("refused", Act::Answer(400, "x-a: b", long.to_string())),
+        ("declined", Act::Answer(200, "x-a: b", declined.to_string())),
+    ] {
+        let first = Provider::start(move |_| act.clone()).await;
+        let school = asking(&[&first, &second], |config| config.ai.failures_max = 1).await;
+        for times in [1, 2] {
+            let answer = school.ask("guitar").await.is(200).body;
+            assert_eq!((&answer["provider"], first.heard().len()), (&json!("built_in"), times));
+        }
+        let line = format!("murph_ai_requests_total{{provider=\"openai\",result=\"{result}\"}} 2");
+        counted(&school, &line).await;
+        school.app.close().await;
+    }
+    assert_eq!(second.heard().len(), 0);
+}
+
+/// Not all say it by 401.
+#[tokio::test]
+async fn a_key_or_a_model_that_is_no_good_is_left_alone() {
+    let second = saying(&json!({"reply": "Here I am.", "picks": []}).to_string()).await;
+    for (status, error) in [
+        (
+            400,
+            json!({"code": 400, "message": "API key not valid.", "status": "INVALID_ARGUMENT",
+                "details": [{"reason": "API_KEY_INVALID", "domain": "googleapis.com"}]}),
+        ),
+        (403, json!({"code": 403, "message": "No.", "status": "PERMISSION_DENIED"})),
+        (400, json!({"type": "invalid_request_error", "code": "model_decommissioned"})),
+    ] {
+        let act = Act::Answer(status, "x-a: b", json!({"error": error}).to_string());
+        let first = Provider::start(move |_| act.clone()).await;
+        let school = asking(&[&first, &second], |_| {}).await;
+        for (later_ms, times) in [(0, 1), (299_000, 1), (1_000, 2)] {
+            school.later(later_ms);
+            assert_eq!(school.ask("guitar").await.is(200).body["provider"], "groq");
+            assert_eq!(first.heard().len(), times, "{error}: {later_ms}");
+        }
+        let line = r#"murph_ai_requests_total{provider="openai",result="misconfigured"} 2"#;
+        counted(&school, line).await;
+        school.app.close().await;
+    }
+}
+
+/// As an account that is empty does, with some.
+#[tokio::test]
+async fn who_refuses_everything_does_not_keep_the_others_from_answering() {
+    let first = Provider::start(|heard| match heard.input()["message"].as_str().unwrap() {
+        "guitar" => Act::pick("Here.", [(heard.course("Guitar for beginners").as_str(), "")]),
+        _ => Act::status(400),
+    })
+    .await;
+    let second = saying(&json!({"reply": "Here I am.", "picks": []}).to_string()).await;
+    let school = asking(&[&first, &second], |_| {}).await;
+    let asked = async |message: &str, provider: &str| {
+        assert_eq!(school.ask(message).await.is(200).body["provider"], provider, "{message}");
+    };
+    for _ in 0..9 {
+        asked("chords", "built_in").await;
+    }
+    asked("guitar", "openai").await;
+    for _ in 0..9 {
+        asked("chords", "built_in").await;
+    }
+    asked("chords", "groq").await;
+    asked("chords", "groq").await;
+    assert_eq!(first.heard().len(), 21, "it is asked all the same");
+    asked("guitar", "openai").await;
+    asked("chords", "built_in").await;
+    school.app.close().await;
 }
 
 #[tokio::test]
