@@ -19,7 +19,8 @@ const COURSES_MAX: i64 = 20;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WatchedCourse {
     pub id: CourseId,
-    pub title: String,
+    /// Nothing if it is not on offer: what it is called by now is its teacher's business.
+    pub title: Option<String>,
     pub category_id: Option<CategoryId>,
     pub watch_percentage: u8,
 }
@@ -27,7 +28,7 @@ pub struct WatchedCourse {
 #[derive(FromRow)]
 struct Row {
     id: CourseId,
-    title: String,
+    title: Option<String>,
     category_id: Option<CategoryId>,
     videos: i64,
 }
@@ -35,7 +36,7 @@ struct Row {
 /// The courses `student` watched lately, the last one first.
 pub async fn list(tx: &mut Tx, student: UserId) -> Result<Vec<WatchedCourse>> {
     let rows: Vec<Row> = on!(tx, conn => sqlx::query_as(
-        "SELECT c.id, c.title, c.category_id,
+        "SELECT c.id, CASE WHEN c.status = 'published' THEN c.title END AS title, c.category_id,
                 (SELECT COUNT(*) FROM videos v
                   WHERE v.course_id = c.id AND v.deleted_at IS NULL) AS videos
            FROM (SELECT course_id, MAX(started_at) AS at

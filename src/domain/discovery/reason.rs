@@ -3,7 +3,11 @@
 //!
 //! A reason is true: it says where the words were found, and when they were not found it says so.
 
-use super::{WHY_MAX, listed, plain::shortened, wish::Fit};
+use super::{
+    WHY_MAX, listed,
+    plain::{plain, shortened},
+    wish::Fit,
+};
 
 /// The most letters of a title that is quoted in a reason.
 const TITLE_QUOTED_MAX: usize = 80;
@@ -17,8 +21,8 @@ pub enum Reason {
     Earlier(Fit),
     /// It has words of what the student likes.
     Preference(Fit),
-    /// It is in the category of this course, which the student watched.
-    Watched(String),
+    /// It is in the category of a course that the student watched, of this title if it is on offer.
+    Watched(Option<String>),
     /// It is new.
     New,
 }
@@ -43,14 +47,19 @@ impl Reason {
             Self::Words(fit) => found(fit),
             Self::Earlier(fit) => format!("{}, which you asked for before", found(fit)),
             Self::Preference(fit) => format!("{}, and you like that", found(fit)),
-            Self::Watched(title) => {
-                let title = shortened(title, TITLE_QUOTED_MAX);
-                format!("Is about the same as “{title}”, which you watched")
-            }
+            Self::Watched(title) => like_watched(title.as_deref()),
             Self::New => "Is one of the newest courses".to_owned(),
         };
         let finished = if is_finished { "; you have finished it already" } else { "" };
         shortened(&format!("{why}{finished}."), WHY_MAX)
+    }
+}
+
+fn like_watched(title: Option<&str>) -> String {
+    // A teacher wrote it, and a reason is plain text.
+    match title.map(|title| plain(title, TITLE_QUOTED_MAX)).filter(|title| !title.is_empty()) {
+        Some(title) => format!("Is about the same as “{title}”, which you watched"),
+        None => "Is in a category of which you watched something".to_owned(),
     }
 }
 
@@ -95,6 +104,10 @@ mod tests {
         Fit { title: owned(title), text: owned(text) }
     }
 
+    fn watched(title: &str) -> Reason {
+        Reason::Watched(Some(title.to_owned()))
+    }
+
     #[test]
     fn a_reason_says_where_the_words_are() {
         for (reason, sentence) in [
@@ -108,7 +121,13 @@ mod tests {
                 Reason::Preference(fit(&[], &["jazz"])),
                 "Has “jazz” in its description, and you like that.",
             ),
-            (Reason::Watched("Chess".into()), "Is about the same as “Chess”, which you watched."),
+            (watched("Chess"), "Is about the same as “Chess”, which you watched."),
+            (
+                watched("<b>Chess</b> [now](https://evil.example) \u{202e}"),
+                "Is about the same as “Chess now”, which you watched.",
+            ),
+            (watched("<>"), "Is in a category of which you watched something."),
+            (Reason::Watched(None), "Is in a category of which you watched something."),
         ] {
             assert_eq!(reason.sentence(false), sentence);
         }

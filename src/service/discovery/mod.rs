@@ -14,9 +14,9 @@
 //!   that may count or name it.
 //! * A model is given the message; those of the last hour, three at most, with what was answered;
 //!   title, category, description, price and currency of each candidate, and whether it was
-//!   finished; titles of what was watched; and what the student likes, as the profile says. Whatever
-//!   a student or a teacher writes into these goes to it. Of itself Murph adds no key, no name, no
-//!   address, no balance and no payment.
+//!   finished; titles of what was watched and is on offer; and what the student likes, as the
+//!   profile says. Whatever a student or a teacher writes into these goes to it. Of itself Murph
+//!   adds no key, no name, no address, no balance and no payment.
 //! * What teachers and students write may try to give it orders. The worst that comes of it is an
 //!   untrue sentence, or praise, without digits, links and signs of money, beside a course that
 //!   really is on offer: a model's words are shown beside a course it picked, or not at all.

@@ -65,12 +65,12 @@ struct Offer<'a> {
 
 pub(super) fn of(ground: &Ground, message: &str) -> Prompt {
     let turns = ground.earlier.iter().rev();
-    let watched = ground.watched.iter().take(WATCHED_MAX);
+    let watched = ground.watched.iter().filter_map(|course| course.title.as_deref());
     let input = Input {
         message,
         earlier: turns.map(|chat| Turn { user: &chat.message, assistant: &chat.reply }).collect(),
         student: Student {
-            watched_lately: watched.map(|course| course.title.as_str()).collect(),
+            watched_lately: watched.take(WATCHED_MAX).collect(),
             likes: &ground.preferences,
         },
         courses: ground.candidates.iter().map(offer).collect(),

@@ -239,6 +239,28 @@ async fn no_model_advertises_or_names_a_price() {
     school.app.close().await;
 }
 
+/// What its teacher does with it since is nobody's business.
+#[tokio::test]
+async fn a_course_that_was_watched_and_then_hidden_is_not_spoken_of() {
+    let provider = saying("no answer").await;
+    let school = asking(&[&provider], |_| {}).await;
+    school.finish("Jazz standards").await;
+    let course = school.find("Jazz standards").await;
+    for status in ["draft", "archived"] {
+        let change = json!({"status": status, "title": "Secret relaunch"});
+        school.teacher.put(&format!("/courses/{course}"), change).await.is(200);
+        let answer = school.ask("surprise me").await.is(200).body;
+        assert_eq!(titles(&answer)[0], "Guitar chords in a week", "it is known all the same");
+        assert_eq!(answer["courses"][0]["why"], "Is in a category of which you watched something.");
+        let heard = provider.heard().pop().unwrap();
+        assert_eq!(heard.input()["student"]["watched_lately"], json!([]));
+        for text in [answer.to_string(), heard.body.to_string()] {
+            assert!(!text.contains("Secret"), "{status}: {text}");
+        }
+    }
+    school.app.close().await;
+}
+
 #[tokio::test]
 async fn orders_in_a_course_or_a_message_are_data() {
     let provider = saying(&json!({"reply": "Nothing fits.", "picks": []}).to_string()).await;
