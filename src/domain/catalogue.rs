@@ -1,14 +1,16 @@
 //! Looking for courses: by words, by what they are about and cost, one page after the other.
 
 use crate::{
-    domain::course::{Course, CourseStatus},
+    domain::{
+        course::{Course, CourseStatus},
+        text::words,
+    },
     id::{CategoryId, CourseId, UserId},
     money::{Currency, Money},
 };
 
-/// The most words of a search that count, and the most letters of one.
+/// The most words of a search that count.
 const WORDS_MAX: usize = 8;
-const WORD_MAX: usize = 40;
 
 super::word_enum! {
     /// What comes first.
@@ -79,6 +81,9 @@ pub fn parse_rating(text: &str) -> Result<i64, String> {
 }
 
 /// What somebody looks for, in words: a course has to have all of them.
+///
+/// Databases cut words in ways of their own, so what is looked for and what is found are cut by us,
+/// both of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Words(Vec<String>);
 
@@ -89,17 +94,10 @@ pub struct FoundBy {
     pub description: Vec<String>,
 }
 
-/// The words of a text: letters and digits, whatever stands between them. Databases cut words in
-/// ways of their own, so what is looked for and what is found are cut here, both of them.
-fn cut(text: &str) -> impl Iterator<Item = String> {
-    let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
-    words.map(|word| word.chars().take(WORD_MAX).collect::<String>().to_lowercase())
-}
-
 impl Words {
     #[must_use]
     pub fn of(text: &str) -> Self {
-        Self(cut(text).take(WORDS_MAX).collect())
+        Self(words(text).take(WORDS_MAX).collect())
     }
 
     #[must_use]
@@ -110,7 +108,7 @@ impl Words {
     /// Whether a word of the course begins with each of them. None of them is in any.
     #[must_use]
     pub fn are_in(&self, course: &Course) -> bool {
-        let has: Vec<String> = cut(&course.title).chain(cut(&course.description)).collect();
+        let has: Vec<String> = words(&course.title).chain(words(&course.description)).collect();
         let is_in = |word: &String| has.iter().any(|whole| whole.starts_with(word.as_str()));
         !self.0.is_empty() && self.0.iter().all(is_in)
     }
@@ -124,8 +122,8 @@ impl FoundBy {
             return Self::default();
         }
         Self {
-            title: cut(&course.title).collect(),
-            description: cut(&course.description).collect(),
+            title: words(&course.title).collect(),
+            description: words(&course.description).collect(),
         }
     }
 }
@@ -167,6 +165,6 @@ mod tests {
         ] {
             assert_eq!(Words::of(text).as_slice(), words, "{text}");
         }
-        assert_eq!(Words::of(&"x".repeat(99)).as_slice(), ["x".repeat(WORD_MAX)]);
+        assert_eq!(Words::of(&"x".repeat(99)).as_slice(), ["x".repeat(40)]);
     }
 }

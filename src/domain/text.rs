@@ -1,4 +1,8 @@
-//! What people write: as plain text, of a length, and without what no keyboard has.
+//! What people write: as plain text, of a length, and without what no keyboard has; and the words
+//! in it.
+
+/// The most letters of a word that count.
+const WORD_MAX: usize = 40;
 
 /// A line as it is kept: trimmed, and not empty.
 pub(super) fn line(text: &str, max: usize) -> Result<String, String> {
@@ -8,6 +12,12 @@ pub(super) fn line(text: &str, max: usize) -> Result<String, String> {
     } else {
         Ok(text.to_owned())
     }
+}
+
+/// The words of a text: letters and digits, whatever stands between them, in small letters.
+pub(super) fn words(text: &str) -> impl Iterator<Item = String> {
+    let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+    words.map(|word| word.chars().take(WORD_MAX).collect::<String>().to_lowercase())
 }
 
 /// Any number of lines as they are kept: trimmed.

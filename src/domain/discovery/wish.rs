@@ -6,17 +6,17 @@
 
 use serde_json::Value;
 
+use crate::domain::text::words;
+
 /// The most words of a message that are looked for: the longest ones, which are the rarest.
 const WORDS_MAX: usize = 6;
-
-/// The most letters of a word that count.
-const WORD_MAX: usize = 40;
 
 /// The fewest letters that are left of a word without its ending.
 const STEM_MIN: usize = 4;
 
-/// The most preferences of somebody that are looked at.
+/// The most preferences of somebody that are looked at, and the most letters of one.
 const PREFERENCES_MAX: usize = 8;
+const PREFERENCE_MAX: usize = 40;
 
 /// Where in a profile somebody says what they like.
 const PREFERENCE_FIELDS: [&str; 2] = ["preferences", "interests"];
@@ -154,15 +154,10 @@ fn add_texts(list: &Value, found: &mut Vec<String>) {
 
 fn add_text(text: &str, found: &mut Vec<String>) {
     let is_address = text.contains('@') || text.contains("://");
-    let text = super::plain::plain(text, WORD_MAX);
+    let text = super::plain::plain(text, PREFERENCE_MAX);
     if found.len() < PREFERENCES_MAX && !is_address && !text.is_empty() {
         found.push(text);
     }
-}
-
-fn words(text: &str) -> impl Iterator<Item = String> {
-    let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
-    words.map(|word| word.chars().take(WORD_MAX).collect::<String>().to_lowercase())
 }
 
 /// Whether a text has the word, a longer one that begins like it, or another form of it.
@@ -237,6 +232,6 @@ mod tests {
         }
         let many = json!({"preferences": vec!["x".repeat(99); 99]});
         assert_eq!(preferences(&many).len(), PREFERENCES_MAX);
-        assert!(preferences(&many).iter().all(|text| text.chars().count() <= WORD_MAX));
+        assert!(preferences(&many).iter().all(|text| text.chars().count() <= PREFERENCE_MAX));
     }
 }
