@@ -3,6 +3,8 @@
 //! For what models write. Whoever shows it still has to escape it, as with any text; but whoever
 //! forgets, or renders Markdown, or makes links of whatever looks like one, shows words.
 
+use crate::domain::text::is_invisible;
+
 /// Schemes that need no slashes.
 const SCHEMES: [&str; 5] = ["javascript:", "vbscript:", "data:", "mailto:", "file:"];
 
@@ -62,14 +64,6 @@ fn plain_char(c: char) -> Option<char> {
         '{' | '}' | '*' | '`' | '~' | '|' | '\\' => None,
         _ => Some(c),
     }
-}
-
-/// Characters that hide between others, or turn their direction around.
-fn is_invisible(c: char) -> bool {
-    matches!(c,
-        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
-        | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
-        | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// Whether a word is an address of anything.
