@@ -5,23 +5,28 @@
 //! * Whoever picks nothing, or invents a course, has nothing to say: then only the picks that are
 //!   real are kept, and what is said beside them is ours.
 //! * A text with a digit or the sign of a currency is not shown: no prices and no phone numbers.
+//! * A text that quotes anything but the title of a course that was offered is not shown: who names
+//!   another course mostly quotes it.
 //! * What repeats our instructions is no answer.
 //! * An answer that is not the JSON that was asked for is none.
 //!
 //! What is left is a model's own words beside at least one real course. They may be wrong, as words
-//! may: they can name or praise what does not exist, and say a number in letters. Titles, prices and
-//! what is on offer are never taken from them.
+//! may: they can praise what does not exist, name it without quoting, and say a number in letters.
+//! Titles, prices and what is on offer are never taken from them.
 
 use serde::Deserialize;
 
 use super::{PICKS_MAX, REPLY_MAX, WHY_MAX, plain::plain};
-use crate::id::CourseId;
+use crate::{domain::text::words, id::CourseId};
 
 /// A line of the instructions shorter than this may be in an answer by chance.
 const ECHO_MIN: usize = 30;
 
 /// Signs of currencies, but for those of the block that Unicode has for them.
 const CURRENCY_SIGNS: &str = "$¢£¤¥֏؋߾߿৲৳৻૱௹฿៛꠸﷼﹩＄￠￡￥￦";
+
+/// What stands before and behind what is quoted. Single ones are apostrophes, too.
+const QUOTATION_MARKS: &str = "\"“”„‟«»〝〞〟「」『』《》＂";
 
 /// The most picks of an answer that are looked at.
 const LOOKED_AT_MAX: usize = 50;
@@ -52,10 +57,10 @@ struct SaidPick {
     why: String,
 }
 
-/// What can be kept of a model's `answer`, given the courses it could choose among and what it was
-/// told to do. `None`: it cannot be used at all.
+/// What can be kept of a model's `answer`, given the courses it could choose among, with their
+/// titles, and what it was told to do. `None`: it cannot be used at all.
 #[must_use]
-pub fn believe(answer: &str, offered: &[CourseId], instructions: &str) -> Option<Believed> {
+pub fn believe(answer: &str, offered: &[(CourseId, &str)], instructions: &str) -> Option<Believed> {
     // Some wrap it in a fence, or say something first.
     let json = answer.get(answer.find('{')?..=answer.rfind('}')?)?;
     let Said { reply, picks } = serde_json::from_str(json).ok()?;
@@ -63,10 +68,11 @@ pub fn believe(answer: &str, offered: &[CourseId], instructions: &str) -> Option
         let text = plain(text, most);
         (!text.is_empty() && !is_echo(&text, instructions)).then_some(text)
     };
-    let modest = |text: &String| !has_figures(text);
+    let is_offered = |id: &CourseId| offered.iter().any(|(offered, _)| offered == id);
+    let modest = |text: &String| !has_figures(text) && quotes_only(text, offered);
     let mut believed = Believed { reply: None, picks: Vec::new(), invented: 0 };
     for SaidPick { course_id, why } in picks.into_iter().take(LOOKED_AT_MAX) {
-        match course_id.parse::<CourseId>().ok().filter(|id| offered.contains(id)) {
+        match course_id.parse::<CourseId>().ok().filter(is_offered) {
             Some(id) if believed.picks.iter().any(|(known, _)| *known == id) => {}
             Some(id) => believed.picks.push((id, shown(&why, WHY_MAX).filter(modest))),
             None => believed.invented += 1,
@@ -90,6 +96,16 @@ fn has_figures(text: &str) -> bool {
     text.chars().any(|c| c.is_numeric() || is_sign(c))
 }
 
+/// Whether all that a text quotes are titles of these courses, however they are written.
+fn quotes_only(text: &str, offered: &[(CourseId, &str)]) -> bool {
+    let is_title = |quoted: &str| {
+        words(quoted).next().is_some()
+            && offered.iter().any(|(_, title)| words(title).eq(words(quoted)))
+    };
+    // By turns outside and inside; without an end, all the rest is inside.
+    text.split(|c: char| QUOTATION_MARKS.contains(c)).skip(1).step_by(2).all(is_title)
+}
+
 /// Whether a text has a line of the instructions in it.
 fn is_echo(text: &str, instructions: &str) -> bool {
     let text = text.to_lowercase();
@@ -106,14 +122,14 @@ mod tests {
 
     const TOLD: &str = "You help students choose among the courses of a school.\nBe brief.";
 
-    fn two() -> [CourseId; 2] {
-        [CourseId::new(Timestamp::EPOCH), CourseId::new(Timestamp::EPOCH)]
+    fn two() -> [(CourseId, &'static str); 2] {
+        ["C#: the basics", "Chords"].map(|title| (CourseId::new(Timestamp::EPOCH), title))
     }
 
     #[test]
     fn an_answer_about_courses_that_were_offered_is_kept() {
         let offered = two();
-        let [a, b] = offered;
+        let [(a, _), (b, _)] = offered;
         let json = json!({"reply": "Start with **these**.", "picks": [
             {"course_id": b, "why": "It is <b>short</b>."}, {"course_id": a}, {"course_id": b}]});
         for answer in [json.to_string(), format!("Sure!\n```json\n{json}\n```")] {
@@ -127,13 +143,13 @@ mod tests {
     #[test]
     fn who_invents_a_course_is_not_believed_about_it() {
         let offered = two();
-        let [nobodys, _] = two();
+        let [(nobodys, _), _] = two();
         for id in [nobodys.to_string(), "guitar-101".into(), String::new()] {
             let answer = json!({"reply": "Take “Secrets of Guitar”!", "picks": [
-                {"course_id": id, "why": "x"}, {"course_id": offered[0], "why": "y"}]});
+                {"course_id": id, "why": "x"}, {"course_id": offered[0].0, "why": "y"}]});
             let believed = believe(&answer.to_string(), &offered, TOLD).unwrap();
             assert_eq!((believed.reply, believed.invented), (None, 1));
-            assert_eq!(believed.picks, [(offered[0], Some("y".into()))]);
+            assert_eq!(believed.picks, [(offered[0].0, Some("y".into()))]);
             let alone = json!({"reply": "Take it!", "picks": [{"course_id": id}]}).to_string();
             assert_eq!(believe(&alone, &offered, TOLD), None);
         }
@@ -162,14 +178,40 @@ mod tests {
             "Pay in ₿.",
             "A few ₹.",
         ] {
-            let picks = json!([{"course_id": offered[0], "why": text}]);
+            let picks = json!([{"course_id": offered[0].0, "why": text}]);
             let answer = json!({"reply": text, "picks": picks}).to_string();
             let believed = believe(&answer, &offered, TOLD).unwrap();
             assert_eq!(
                 (believed.reply, believed.picks),
-                (None, vec![(offered[0], None)]),
+                (None, vec![(offered[0].0, None)]),
                 "{text}"
             );
+        }
+    }
+
+    #[test]
+    fn only_titles_of_what_is_offered_are_quoted() {
+        let offered = two();
+        for (text, is_shown) in [
+            ("Take “Chords”.", true),
+            ("Take \"chords,\" and then «C# - The Basics».", true),
+            ("It's the students' choice.", true),
+            ("Take “Secrets of Guitar”!", false),
+            ("Take \"Chords\" or \"Chords for free\".", false),
+            ("Nimm „Gitarre“.", false),
+            ("Take “Chords", true),
+            ("Take “Chords: it is the best.", false),
+            ("Take “Chords” and “Scales.", false),
+            ("Take 《吉他》.", false),
+            ("Take “”.", false),
+            ("Take “«Scales»”.", false),
+        ] {
+            let picks = json!([{"course_id": offered[0].0, "why": text}]);
+            let answer = json!({"reply": text, "picks": picks}).to_string();
+            let believed = believe(&answer, &offered, TOLD).unwrap();
+            let shown = is_shown.then(|| text.to_owned());
+            assert_eq!(believed.reply, shown);
+            assert_eq!(believed.picks, [(offered[0].0, shown)]);
         }
     }
 
@@ -194,8 +236,8 @@ mod tests {
 
     #[test]
     fn an_answer_is_bounded() {
-        let offered: Vec<CourseId> = (0..20).flat_map(|_| two()).collect();
-        let picks: Vec<_> = offered.iter().map(|id| json!({"course_id": id})).collect();
+        let offered: Vec<_> = (0..20).flat_map(|_| two()).collect();
+        let picks: Vec<_> = offered.iter().map(|(id, _)| json!({"course_id": id})).collect();
         let answer = json!({"reply": "x ".repeat(9_999), "picks": picks}).to_string();
         let believed = believe(&answer, &offered, TOLD).unwrap();
         assert_eq!(believed.picks.len(), PICKS_MAX);

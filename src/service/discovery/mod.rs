@@ -18,8 +18,9 @@
 //!   profile says. Whatever a student or a teacher writes into these goes to it. Of itself Murph
 //!   adds no key, no name, no address, no balance and no payment.
 //! * What teachers and students write may try to give it orders. The worst that comes of it is an
-//!   untrue sentence, or praise, without digits, links and signs of money, beside a course that
-//!   really is on offer: a model's words are shown beside a course it picked, or not at all.
+//!   untrue sentence, or praise, without digits, links, signs of money and quoted titles of what is
+//!   not there, beside a course that really is on offer: a model's words are shown beside a course
+//!   it picked, or not at all.
 //! * The quota is spent first, in the database, so no number of requests at once, on any node, can
 //!   overrun it; and it stays spent when the history is deleted. With it goes the quota of all
 //!   students together: when that is spent, the built-in provider answers.
@@ -165,7 +166,8 @@ async fn draft(app: &App, ground: &Ground, message: &str) -> Draft {
     let Some(Answer { provider, text }) = answer else {
         return Draft { tokens, cost, ..built_in };
     };
-    let offered: Vec<CourseId> = ground.candidates.iter().map(Candidate::id).collect();
+    let offered: Vec<(CourseId, &str)> =
+        ground.candidates.iter().map(|it| (it.id(), it.listed.course.title.as_str())).collect();
     let believed = believe(&text, &offered, &prompt.instructions);
     let count =
         |result, count| app.metrics.discovery().record_picks(provider.as_str(), result, count);

@@ -107,6 +107,9 @@ async fn courses_that_are_not_offered_are_never_named() {
             "title" => "Guitar for beginners".to_owned(),
             _ => String::new(),
         };
+        if message.starts_with("quoted") {
+            return Act::pick("Take “Guitar Secrets”, too!", [(guitar.as_str(), "See «Secrets».")]);
+        }
         if message.ends_with("alone") {
             return Act::pick("Take “Guitar Secrets”, it is free!", [(other.as_str(), "free")]);
         }
@@ -127,9 +130,14 @@ async fn courses_that_are_not_offered_are_never_named() {
         assert!(!answer.to_string().contains("Secrets"), "{what}: {answer}");
         assert!(!titles(&answer).is_empty());
     }
+    // Beside a course that is there.
+    let answer = school.ask("quoted guitar").await.is(200).body;
+    assert_eq!(answer["provider"], "openai");
+    assert_eq!(answer["reply"], "Of the courses on offer, these fit.");
+    assert_eq!(answer["courses"][0]["why"], "Has “guitar” in its title.");
     counted(&school, r#"murph_ai_picks_total{provider="openai",result="invented"} 4"#).await;
     counted(&school, r#"murph_ai_picks_total{provider="openai",result="unusable"} 4"#).await;
-    assert_eq!(school.count("total_cost").await, 8 * 360, "paid for all the same");
+    assert_eq!(school.count("total_cost").await, 9 * 360, "paid for all the same");
     school.app.close().await;
 }
 
