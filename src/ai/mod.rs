@@ -138,9 +138,11 @@ impl Ai {
         self.models.is_empty()
     }
 
-    /// Asks one after the other until one answers or refuses, or time is up.
-    pub async fn ask(&self, prompt: &Prompt) -> Asked {
+    /// Asks one after the other until one answers or refuses, or time is up. `may_ask` is waited
+    /// for when the first is about to be asked; if it says no, nobody is.
+    pub async fn ask(&self, prompt: &Prompt, may_ask: impl Future<Output = bool>) -> Asked {
         let mut asked = Asked::default();
+        let mut may_ask = Some(may_ask);
         let until = Instant::now() + self.budget;
         let left = || until.saturating_duration_since(Instant::now());
         let Ok(_permit) = self.asks.try_acquire() else {
@@ -154,6 +156,12 @@ impl Ai {
             if !model.breaker().admit(self.clock.moment(), self.limits.rest()) {
                 self.count(model, "resting");
                 continue;
+            }
+            if let Some(may_ask) = may_ask.take()
+                && !may_ask.await
+            {
+                model.breaker().told_nothing(self.clock.moment());
+                break;
             }
             match self.ask_one(model, prompt, left()).await {
                 Ok(Said { text, tokens, .. }) => {

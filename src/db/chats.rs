@@ -135,7 +135,7 @@ pub async fn spend(
 /// Counts a message of whomever in the day that began at `day`. `false`, and no change, if there
 /// were `messages_max` already.
 ///
-/// All who ask wait for each other at this row: call it last before the commit.
+/// All who ask wait for each other at this row: call it in a transaction of its own.
 pub async fn spend_of_all(tx: &mut Tx, day: Timestamp, messages_max: u32) -> Result<bool> {
     let spent = on!(tx, conn => sqlx::query(
         "INSERT INTO discovery_days AS d (began_at, used) VALUES ($1, 1)
@@ -149,12 +149,20 @@ pub async fn spend_of_all(tx: &mut Tx, day: Timestamp, messages_max: u32) -> Res
     Ok(spent == 1)
 }
 
-/// When the day began in which messages of `user` are counted.
-pub async fn find_day(tx: &mut Tx, user: UserId) -> Result<Option<Timestamp>> {
+/// When the day began that is under way, having begun after `day_ago`, if `user` has sent
+/// `messages_max` in it.
+pub async fn find_full_day(
+    tx: &mut Tx,
+    user: UserId,
+    day_ago: Timestamp,
+    messages_max: u32,
+) -> Result<Option<Timestamp>> {
     Ok(on!(tx, conn => sqlx::query_scalar(
-        "SELECT began_at FROM discovery_usage WHERE user_id = $1",
+        "SELECT began_at FROM discovery_usage WHERE user_id = $1 AND began_at > $2 AND used >= $3",
     )
     .bind(user)
+    .bind(day_ago)
+    .bind(i64::from(messages_max))
     .fetch_optional(conn)
     .await)?)
 }

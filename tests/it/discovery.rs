@@ -292,6 +292,10 @@ async fn a_day_has_so_many_messages_and_no_more() {
         school.ask("guitar").await.is(200);
     }
     school.ask("guitar").await.refused(429, "rate_limited");
+    // Whoever has none left is told so without waiting for those who write.
+    let writing = school.app.app.db.begin().await.unwrap();
+    school.ask("guitar").await.refused(429, "rate_limited");
+    drop(writing);
     school.app.close().await;
 }
 

@@ -22,8 +22,9 @@
 //!   not there, beside a course that really is on offer: a model's words are shown beside a course
 //!   it picked, or not at all.
 //! * The quota is spent first, in the database, so no number of requests at once, on any node, can
-//!   overrun it; and it stays spent when the history is deleted. With it goes the quota of all
-//!   students together: when that is spent, the built-in provider answers.
+//!   overrun it; and it stays spent when the history is deleted. The quota of all students together
+//!   is spent when the first model is about to be asked: when there is none left, the built-in
+//!   provider answers.
 //! * Looking for candidates takes tens of statements on one connection, so only `SEEKERS_MAX` look
 //!   at once, and others wait without one.
 //! * Who hangs up does not stop it: what a model is asked is paid for, so it is kept.
@@ -50,7 +51,7 @@ use crate::{
         },
         user::User,
     },
-    error::{Error, Result},
+    error::{Error, OrLog, Result},
     id::{ChatId, CourseId, UserId},
     money::Money,
     time::Timestamp,
@@ -124,41 +125,57 @@ pub async fn chat(app: &App, student: &User, message: String) -> Result<Shown> {
 
 async fn answer(app: &App, student: &User, message: String) -> Result<Shown> {
     let now = app.clock.now();
-    let may_ask = spend(app, student.id, now).await?;
+    spend(app, student.id, now).await?;
     let ground = app.seekers.look(app, student, &message, now).await?;
-    let draft = if may_ask { draft(app, &ground, &message).await } else { built_in(&ground) };
+    let draft = draft(app, &ground, &message, now).await;
     keep(app, student.id, message, draft).await
 }
 
-/// Counts the message, before it costs anything. Says whether models may be asked about it.
-async fn spend(app: &App, user: UserId, now: Timestamp) -> Result<bool> {
-    let mut tx = app.db.begin().await?;
-    let limits = &app.config.ai;
-    if !db::chats::spend(&mut tx, user, (now, now - DAY), limits.messages_per_day).await? {
-        let began = db::chats::find_day(&mut tx, user).await?.unwrap_or(now);
-        return Err(Error::RateLimited { retry_after: (began + DAY).since(now) });
+/// Counts the message, before it costs anything.
+async fn spend(app: &App, user: UserId, now: Timestamp) -> Result<()> {
+    let (day_ago, most) = (now - DAY, app.config.ai.messages_per_day);
+    let limited = |began: Timestamp| Error::RateLimited { retry_after: (began + DAY).since(now) };
+    // Whoever has none left does not wait to write: on SQLite, whatever moves money would, too.
+    let full = db::chats::find_full_day(&mut app.db.read().await?, user, day_ago, most).await?;
+    if let Some(began) = full {
+        return Err(limited(began));
     }
-    let may_ask = !app.ai.is_empty()
-        && match limits.messages_per_day_all {
-            0 => true,
-            most => db::chats::spend_of_all(&mut tx, now.day(), most).await?,
-        };
+    let mut tx = app.db.begin().await?;
+    if !db::chats::spend(&mut tx, user, (now, day_ago), most).await? {
+        // The last one went to a message that came at the same time.
+        let full = db::chats::find_full_day(&mut tx, user, day_ago, most).await?;
+        return Err(limited(full.unwrap_or(now)));
+    }
+    tx.commit().await
+}
+
+/// Counts the message among those that models are asked about. Says whether they may be.
+async fn spend_of_all(app: &App, now: Timestamp) -> Result<bool> {
+    let most = app.config.ai.messages_per_day_all;
+    if most == 0 {
+        return Ok(true);
+    }
+    let mut tx = app.db.begin().await?;
+    let may_ask = db::chats::spend_of_all(&mut tx, now.day(), most).await?;
     tx.commit().await?;
-    if !may_ask && !app.ai.is_empty() {
+    if !may_ask {
         warn!("no model is asked any more today: ai.messages_per_day_all is used up");
     }
     Ok(may_ask)
 }
 
 /// What a model says, as far as that can be used, or else what we say.
-async fn draft(app: &App, ground: &Ground, message: &str) -> Draft {
+async fn draft(app: &App, ground: &Ground, message: &str, now: Timestamp) -> Draft {
     let built_in = built_in(ground);
-    if ground.candidates.is_empty() {
+    if ground.candidates.is_empty() || app.ai.is_empty() {
         return built_in;
     }
     let prompt = prompt::of(ground, message);
+    // Boxed, as a transaction is large. What is not counted is not asked.
+    let counted = async { spend_of_all(app, now).await.or_log("counting a message") == Some(true) };
+    let may_ask = Box::pin(counted);
     let asked = tokio::select! {
-        asked = app.ai.ask(&prompt) => asked,
+        asked = app.ai.ask(&prompt, may_ask) => asked,
         // Nobody is waited for while the server stops.
         () = app.stop.cancelled() => Asked::default(),
     };

@@ -575,6 +575,37 @@ async fn all_students_together_have_so_many_messages_for_models() {
     }
 }
 
+/// They are for models: nothing is taken of them while all of these rest.
+#[tokio::test]
+async fn a_message_that_no_model_is_asked_about_is_not_counted_for_models() {
+    let (is_well, health) = tokio::sync::watch::channel(false);
+    let provider = Provider::start(move |heard| {
+        if *health.borrow() {
+            Act::pick("Here.", [(heard.course("Guitar for beginners").as_str(), "")])
+        } else {
+            Act::status(503)
+        }
+    })
+    .await;
+    let school = asking(&[&provider], |config| {
+        (config.ai.messages_per_day_all, config.ai.failures_max) = (3, 1);
+    })
+    .await;
+    let asked = async |by: &str, times: usize| {
+        let answer = school.ask("guitar").await.is(200).body;
+        assert_eq!((&answer["provider"], provider.heard().len()), (&json!(by), times));
+    };
+    for _ in 0..4 {
+        asked("built_in", 1).await;
+    }
+    is_well.send(true).unwrap();
+    school.later(school.app.app.config.ai.rest_ms);
+    asked("openai", 2).await;
+    asked("openai", 3).await;
+    asked("built_in", 3).await;
+    school.app.close().await;
+}
+
 #[tokio::test]
 async fn all_models_together_have_the_time_of_a_request() {
     let (first, second) =
