@@ -49,8 +49,8 @@ pub struct State {
     pub gateway: Option<Gateway>,
     /// Whom discovery may ask.
     pub ai: Ai,
-    /// Who looks for courses in discovery.
-    pub seekers: discovery::Seekers,
+    /// Whose messages are answered in discovery.
+    pub line: discovery::Line,
     pub storage: Storage,
     /// Requests with an `Idempotency-Key` that are under way on this node.
     pub running: Running,
@@ -106,7 +106,7 @@ impl App {
             passwords: Passwords::new(config.auth.password_hashers),
             gateway: Gateway::from_config(&config.payments),
             ai,
-            seekers: discovery::Seekers::default(),
+            line: discovery::Line::default(),
             storage,
             running: Running::default(),
             tasks: TaskTracker::new(),

@@ -26,7 +26,7 @@ pub(super) fn routes() -> Routes {
         /// Say what to learn, and be answered with courses that are on offer.
         ///
         /// So many messages a day; those that were forgotten count, too.
-        POST "/discovery/chat" => chat [RATE_LIMITED];
+        POST "/discovery/chat" => chat [RATE_LIMITED BUSY];
         /// What one asked and was answered, the newest first.
         GET "/discovery/chat/history" => history;
         /// Have it all forgotten.

@@ -1,8 +1,8 @@
 //! Discovery: a student says what to learn, and is answered with courses that are on offer.
 //!
 //! ```text
-//! message ─▶ quota ─▶ candidates ─▶ a model, if there is one ─▶ checked ─▶ kept ─▶ answer
-//!           (a row)    (a search)    (no connection held)        (by us)
+//! message ─▶ a place ─▶ quota ─▶ candidates ─▶ a model, if any ─▶ checked ─▶ kept ─▶ answer
+//!                      (a row)    (a search)    (no connection)     (by us)
 //! ```
 //!
 //! * Courses are found by search, whoever answers: a model chooses among at most
@@ -25,16 +25,17 @@
 //!   overrun it; and it stays spent when the history is deleted. The quota of all students together
 //!   is spent when the first model is about to be asked: when there is none left, the built-in
 //!   provider answers.
-//! * Looking for candidates takes tens of statements on one connection, so only `SEEKERS_MAX` look
-//!   at once, and others wait without one.
-//! * Who hangs up does not stop it: what a model is asked is paid for, so it is kept.
+//! * Who hangs up does not stop it: what a model is asked is paid for, so it is kept. That is why
+//!   there is a `line`: so many are answered at once, and the others have spent nothing yet.
 
 mod candidates;
+mod line;
 mod prompt;
+
+pub use self::line::Line;
 
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
 use tracing::{info, warn};
 use uuid::Uuid;
 
@@ -60,10 +61,6 @@ use crate::{
 /// For how long messages are counted together.
 const DAY: Duration = Duration::from_hours(24);
 
-/// The most messages on this node that are looked for at once: half of the connections that SQLite
-/// has for reading, and a fifth of those that PostgreSQL has by default.
-const SEEKERS_MAX: usize = 2;
-
 /// Said beside picks whose model also spoke of a course that is not there.
 const ONLY_THESE: &str = "Of the courses on offer, these fit.";
 
@@ -84,29 +81,6 @@ pub struct Shown {
     pub courses: Vec<(Listed, String)>,
 }
 
-/// Those who look for candidates, so many at once and no more.
-#[derive(Debug)]
-pub struct Seekers(Semaphore);
-
-impl Default for Seekers {
-    fn default() -> Self {
-        Self(Semaphore::new(SEEKERS_MAX))
-    }
-}
-
-impl Seekers {
-    async fn look(
-        &self,
-        app: &App,
-        student: &User,
-        message: &str,
-        now: Timestamp,
-    ) -> Result<Ground> {
-        let _permit = self.0.acquire().await.expect("it is never closed");
-        Ground::of(&mut app.db.read().await?, student, message, now).await
-    }
-}
-
 /// What is going to be said.
 struct Draft {
     provider: Provider,
@@ -118,15 +92,22 @@ struct Draft {
 
 /// Answers a message of `student`.
 pub async fn chat(app: &App, student: &User, message: String) -> Result<Shown> {
+    let place = app.line.enter(student.id).await?;
     let (here, student) = (app.clone(), student.clone());
-    let answering = app.tasks.spawn(async move { answer(&here, &student, message).await });
+    let answering = app.tasks.spawn(async move {
+        let _place = place;
+        answer(&here, &student, message).await
+    });
     answering.await.map_err(|error| Error::Internal(format!("answering a message: {error}")))?
 }
 
 async fn answer(app: &App, student: &User, message: String) -> Result<Shown> {
     let now = app.clock.now();
     spend(app, student.id, now).await?;
-    let ground = app.seekers.look(app, student, &message, now).await?;
+    let ground = {
+        let _turn = app.line.seek().await;
+        Ground::of(&mut app.db.read().await?, student, &message, now).await?
+    };
     let draft = draft(app, &ground, &message, now).await;
     keep(app, student.id, message, draft).await
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::{StreamExt, stream::FuturesUnordered};
 use murph::config::{Config, Model, Secret};
 use serde_json::{Value, json};
 
@@ -603,6 +604,42 @@ async fn a_message_that_no_model_is_asked_about_is_not_counted_for_models() {
     asked("openai", 2).await;
     asked("openai", 3).await;
     asked("built_in", 3).await;
+    school.app.close().await;
+}
+
+/// Answering goes on when somebody hangs up, so it begins only when there is a place.
+#[tokio::test]
+async fn one_student_does_not_take_all_places() {
+    let (asked, mut hears) = tokio::sync::mpsc::unbounded_channel();
+    let provider = Provider::start(move |heard| {
+        if heard.input()["message"] == "chords" {
+            return Act::pick("Here.", [(heard.course("Chords on the piano").as_str(), "")]);
+        }
+        asked.send(()).unwrap();
+        Act::Hang
+    });
+    let provider = provider.await;
+    let school = asking(&[&provider], |_| {}).await;
+    let other = school.app.student().await;
+    let before = school.app.app.tasks.len();
+    let mut asks: FuturesUnordered<_> =
+        (0..40).map(|_| school.student.post(CHAT, json!({"message": "guitar"}))).collect();
+    for _ in 32..40 {
+        let refused = asks.next().await.unwrap();
+        refused.refused(429, "rate_limited");
+        assert_eq!(refused.headers["retry-after"], "1");
+    }
+    // Two of the 32 are answered; the others wait, and have spent nothing.
+    tokio::select! {
+        reply = asks.next() => panic!("{reply:?}"),
+        () = async { for _ in 0..2 { hears.recv().await; } } => {}
+    }
+    assert_eq!(school.app.app.tasks.len(), before + 2);
+    let answer = other.post(CHAT, json!({"message": "chords"})).await.is(200).body;
+    assert_eq!(answer["provider"], "openai");
+    drop(asks);
+    assert_eq!(school.app.app.tasks.len(), before + 2);
+    assert_eq!(school.count("SUM(used)").await, 2 + 1);
     school.app.close().await;
 }
 
