@@ -367,6 +367,23 @@ async fn a_history_is_its_owners_and_can_be_forgotten() {
 }
 
 #[tokio::test]
+async fn what_a_deleted_account_asked_is_forgotten() {
+    let school = School::open().await;
+    school.ask("guitar").await.is(200);
+    let (admin, student) = (school.app.admin().await, school.student.id);
+    let kept = async || {
+        let newest = murph::id::ChatId::from_uuid(uuid::Uuid::max());
+        let mut tx = school.app.app.db.read().await.unwrap();
+        db::chats::list(&mut tx, student, newest, 9).await.unwrap().len()
+    };
+    for (status, count) in [("suspended", 1), ("active", 1), ("deleted", 0)] {
+        admin.put(&format!("/users/{student}"), json!({"status": status})).await.is(200);
+        assert_eq!(kept().await, count, "{status}");
+    }
+    school.app.close().await;
+}
+
+#[tokio::test]
 async fn a_history_shows_courses_as_they_are_now() {
     let school = School::open().await;
     school.ask("spices or monet").await.is(200);

@@ -102,7 +102,9 @@ pub async fn change_password(
     Ok(())
 }
 
-/// Changes somebody's role, status or name. Whoever may no longer be here is signed out.
+/// Changes somebody's role, status or name. Whoever may no longer be here is signed out, and of
+/// whoever is deleted, what they asked discovery is forgotten: nobody is left to read it or to ask
+/// for that.
 pub async fn update_by_admin(
     app: &App,
     admin: &Caller,
@@ -128,6 +130,9 @@ pub async fn update_by_admin(
     let user = db::users::find(&mut tx, id).await?.ok_or(Error::NotFound("user"))?;
     if user.status != UserStatus::Active {
         db::logins::end_all(&mut tx, id, None, LoginEnd::EndedByAdmin, now).await?;
+    }
+    if user.status == UserStatus::Deleted {
+        db::chats::delete_all(&mut tx, id).await?;
     }
     tx.commit().await?;
     if user.status != UserStatus::Active {
