@@ -233,6 +233,35 @@ async fn what_somebody_watched_and_likes_is_known() {
 }
 
 #[tokio::test]
+async fn what_somebody_wants_to_pay_is_respected() {
+    let school = School::open().await;
+    for (title, price, currency) in
+        [("Guitar for less", "0.25", "USD"), ("Guitare", "0.10", "EUR"), ("Bass", "0.00", "USD")]
+    {
+        let course = school.make(json!({"title": title, "currency": currency})).await;
+        let change = json!({"price_per_minute": price});
+        school.teacher.put(&format!("/courses/{course}"), change).await.is(200);
+    }
+    let asked = async |message: &str, titles_expected: &[&str]| {
+        school.student.send(Method::DELETE, HISTORY, None, &[]).await.is(204);
+        let answer = school.ask(message).await.is(200).body;
+        assert_eq!(titles(&answer), titles_expected, "{message}: {answer}");
+        answer["reply"].as_str().unwrap().to_owned()
+    };
+    asked("guitar under 0.50 a minute", &["Guitar for less"]).await;
+    asked("something under $0.50, please", &["Bass", "Guitar for less"]).await;
+    asked("music at most 0.20 EUR", &["Guitare"]).await;
+    let reply = asked("guitar for less than 0.10 EUR", &[]).await;
+    assert_eq!(reply, "Nothing on offer costs so little.");
+    asked("spices, at most 0.50/min", &["Cooking with spices"]).await;
+    // It goes for what was asked before.
+    school.ask("guitar").await.is(200);
+    let answer = school.ask("and below 0.50 a minute?").await.is(200).body;
+    assert_eq!(titles(&answer), ["Guitar for less"]);
+    school.app.close().await;
+}
+
+#[tokio::test]
 async fn a_deleted_video_is_no_part_of_a_course() {
     let school = School::open().await;
     let title = "Guitar chords in a week";

@@ -1,6 +1,7 @@
 //! Discovery: what somebody asks for in words of their own, and the courses that fit it.
 //!
 //! * [`wish`]: the words of a message that say something, and how well they fit a course.
+//! * [`budget`]: what somebody wants to pay at most.
 //! * [`reason`]: why a course is named, and what is said when no model says it.
 //! * [`believe`]: what may be taken from a model's answer, which nobody trusts.
 //! * [`plain`]: text without markup, links and tricks.
@@ -9,6 +10,7 @@
 //! database, when the answer is shown.
 
 pub mod believe;
+pub mod budget;
 pub mod plain;
 pub mod reason;
 pub mod wish;

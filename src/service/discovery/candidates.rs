@@ -10,6 +10,7 @@ use crate::{
         course::CourseStatus,
         discovery::{
             Chat,
+            budget::Budget,
             reason::Reason,
             wish::{self, Fit, Wish},
         },
@@ -17,6 +18,7 @@ use crate::{
     },
     error::Result,
     id::{ChatId, CourseId},
+    money::Currency,
     service::courses::{self, Found},
     time::Timestamp,
 };
@@ -41,6 +43,8 @@ const CATEGORIES_MAX: usize = 2;
 #[derive(Debug)]
 pub(super) struct Ground {
     pub(super) wish: Wish,
+    /// Candidates cost no more.
+    pub(super) budget: Option<Budget>,
     /// The best first; what was finished comes last among those that are as good.
     pub(super) candidates: Vec<Candidate>,
     /// The last messages, the newest first.
@@ -71,6 +75,7 @@ impl Ground {
         tx: &mut Tx,
         student: &User,
         message: &str,
+        currencies: &[Currency],
         now: Timestamp,
     ) -> Result<Self> {
         let newest = ChatId::from_uuid(uuid::Uuid::max());
@@ -79,23 +84,27 @@ impl Ground {
         let mut earlier: Vec<Chat> = earlier.into_iter().map(|shown| shown.chat).collect();
         earlier.retain(|chat| chat.created_at >= now - EARLIER_MAX_AGE);
         let watched = db::watched::list(tx, student.id).await?;
+        let (budget, message) = Budget::split(message, currencies);
+        let before = earlier.first().map(|chat| Budget::split(&chat.message, currencies).1);
         let mut ground = Self {
-            wish: Wish::of(message),
+            wish: Wish::of(&message),
+            budget,
             candidates: Vec::new(),
             earlier,
             watched,
             preferences: wish::preferences(&student.profile),
         };
-        ground.search(tx).await?;
+        ground.search(tx, before.as_deref()).await?;
         Ok(ground)
     }
 
-    async fn search(&mut self, tx: &mut Tx) -> Result<()> {
-        let mut searches = Searches { tx, left: SEARCHES_MAX };
+    /// `before` is what the student asked last.
+    async fn search(&mut self, tx: &mut Tx, before: Option<&str>) -> Result<()> {
+        let mut searches = Searches { tx, left: SEARCHES_MAX, budget: self.budget };
         let wish = self.wish.clone();
         self.add(searches.by_wish(&wish).await?, Reason::Words);
-        if let Some(chat) = self.earlier.first().filter(|_| self.is_wanting()) {
-            let wish = Wish::of(&chat.message);
+        if let Some(message) = before.filter(|_| self.is_wanting()) {
+            let wish = Wish::of(message);
             self.add(searches.by_wish(&wish).await?, Reason::Earlier);
         }
         if self.is_wanting() {
@@ -106,7 +115,7 @@ impl Ground {
             self.add_like_watched(searches.tx).await?;
         }
         if self.is_wanting() {
-            let new = newest(searches.tx, Shelf::All).await?;
+            let new = newest(searches.tx, Shelf::All, self.budget).await?;
             self.add(new.into_iter().map(|listed| (listed, ())).collect(), |()| Reason::New);
         }
         self.candidates.truncate(MAX);
@@ -124,7 +133,7 @@ impl Ground {
                 break;
             }
             categories.push(category);
-            let mut like = newest(tx, Shelf::Category(category)).await?;
+            let mut like = newest(tx, Shelf::Category(category), self.budget).await?;
             // What was watched is not like itself.
             like.retain(|listed| self.watched.iter().all(|it| it.id != listed.course.id));
             let like = like.into_iter().map(|listed| (listed, ())).collect();
@@ -154,6 +163,7 @@ impl Ground {
 struct Searches<'a> {
     tx: &'a mut Tx,
     left: u32,
+    budget: Option<Budget>,
 }
 
 impl Searches<'_> {
@@ -197,16 +207,21 @@ impl Searches<'_> {
         }
         self.left -= 1;
         let begin = Found::read(None)?;
-        let found = courses::search(self.tx, &words, &filter(Shelf::All), begin, MAX).await?;
+        let filter = filter(Shelf::All, self.budget);
+        let found = courses::search(self.tx, &words, &filter, begin, MAX).await?;
         Ok(found.into_iter().map(|(_, listed)| listed).collect())
     }
 }
 
-async fn newest(tx: &mut Tx, shelf: Shelf) -> Result<Vec<Listed>> {
+async fn newest(tx: &mut Tx, shelf: Shelf, budget: Option<Budget>) -> Result<Vec<Listed>> {
     let limit = i64::try_from(MAX).expect("candidates are few");
-    db::catalogue::list(tx, &filter(shelf), (Sort::Newest, None), limit).await
+    db::catalogue::list(tx, &filter(shelf, budget), (Sort::Newest, None), limit).await
 }
 
-fn filter(shelf: Shelf) -> Filter {
-    Filter::all_of(shelf, Some(CourseStatus::Published))
+fn filter(shelf: Shelf, budget: Option<Budget>) -> Filter {
+    Filter {
+        currency: budget.map(|it| it.currency),
+        max_price: budget.map(|it| it.at_most),
+        ..Filter::all_of(shelf, Some(CourseStatus::Published))
+    }
 }

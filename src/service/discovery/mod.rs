@@ -68,6 +68,9 @@ const ONLY_THESE: &str = "Of the courses on offer, these fit.";
 const NOTHING_FITS: &str =
     "None of the courses that were found fits. Say in other words what you would like to learn.";
 
+/// Said when there is nothing for what the student wants to pay.
+const NOTHING_SO_CHEAP: &str = "Nothing on offer costs so little.";
+
 /// Said in place of what may speak of a course that is gone.
 const STILL_THERE: &str = "Of what was found, this is still on offer.";
 
@@ -106,7 +109,8 @@ async fn answer(app: &App, student: &User, message: String) -> Result<Shown> {
     spend(app, student.id, now).await?;
     let ground = {
         let _turn = app.line.seek().await;
-        Ground::of(&mut app.db.read().await?, student, &message, now).await?
+        let currencies = &app.config.money.currencies;
+        Ground::of(&mut app.db.read().await?, student, &message, currencies, now).await?
     };
     let draft = draft(app, &ground, &message, now).await;
     keep(app, student.id, message, draft).await
@@ -196,9 +200,13 @@ fn built_in(ground: &Ground) -> Draft {
         .take(PICKS_MAX)
         .map(|candidate| Pick { course_id: candidate.id(), why: candidate.sentence() })
         .collect();
+    let reply = match (best, ground.budget) {
+        (None, Some(_)) => NOTHING_SO_CHEAP.to_owned(),
+        _ => reason::reply(best, picks.len(), !ground.wish.is_empty()),
+    };
     Draft {
         provider: Provider::BuiltIn,
-        reply: reason::reply(best, picks.len(), !ground.wish.is_empty()),
+        reply,
         picks,
         tokens: Tokens::default(),
         cost: Money::ZERO,
