@@ -26,6 +26,7 @@ use axum::{
     Router,
     body::{Body, HttpBody},
     extract::{ConnectInfo, Request},
+    http::{HeaderValue, StatusCode, header},
     response::Response,
 };
 use hyper::{body::Incoming, server::conn::http1, service::service_fn, upgrade::Upgraded};
@@ -201,10 +202,16 @@ async fn answer(
     let mut request: Request = request.map(Body::new);
     request.extensions_mut().insert(ConnectInfo(peer));
     request.extensions_mut().insert(TakeOver(take_over));
-    if received.is_ambiguous() {
+    // Of two lengths hyper leaves this one. Without it, what looked like them was part of a body.
+    let is_chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
+    if received.is_ambiguous() && is_chunked {
         request.extensions_mut().insert(AmbiguousLength);
     }
-    let response = router.oneshot(request).await?;
+    let mut response = router.oneshot(request).await?;
+    // A later request on this connection would be taken for that one.
+    if received.is_ambiguous() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     // Whoever takes a request reads its body; whoever refuses it may not.
     received.set_answered(!has_body || response.status().is_success());
     Ok(response)

@@ -45,7 +45,8 @@ impl Received {
         self.0.is_ambiguous.store(true, Ordering::Relaxed);
     }
 
-    /// Whether a head gave two lengths. Never taken back: hyper closes such a connection.
+    /// Whether a head gave two lengths, or a body looked like one. Never taken back: the connection is
+    /// closed after the answer.
     pub(super) fn is_ambiguous(&self) -> bool {
         self.0.is_ambiguous.load(Ordering::Relaxed)
     }
@@ -66,8 +67,8 @@ impl Received {
 ///
 /// It does not know where bodies begin and end, and need not: every head is a block between empty
 /// lines, so no conflict can hide from it, and there is no length it could be made to believe. A
-/// body that is such a block itself is refused too; no JSON is. Header names are looked at as
-/// hyper does, which takes no space before the name or the colon.
+/// body that is such a block itself is found too: whoever asks tells them apart. Header names are
+/// looked at as hyper does, which takes no space before the name or the colon.
 #[derive(Debug, Default)]
 pub(super) struct LengthHeaders {
     line: Vec<u8>,

@@ -75,6 +75,41 @@ async fn a_body_has_one_length() {
     app.close().await;
 }
 
+/// Behind a proxy that keeps its connections, the next request on this one is somebody else's.
+#[tokio::test]
+async fn a_body_that_looks_like_a_head_is_nobody_elses_trouble() {
+    let app = TestApp::start().await;
+    let body = "\nContent-Length: 1\nTransfer-Encoding: x\n";
+    let head = format!(
+        "POST {LOGIN} HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\n",
+        body.len()
+    );
+    let mut split = wire(&app).await;
+    split.send(&format!("{head}Expect: 100-continue\r\n\r\n")).await;
+    assert_eq!(split.answer().await.status, 100, "the head was read");
+    split.send(body).await;
+    let answer = split.answer().await;
+    answer.assert_problem(400, "malformed_json");
+    assert_eq!(answer.header("connection"), Some("close"));
+    split.assert_closed().await;
+
+    let mut whole = wire(&app).await;
+    whole.send(&format!("{head}\r\n{body}")).await;
+    let answer = whole.answer().await;
+    answer.assert_problem(400, "malformed_json");
+    assert_eq!(answer.header("connection"), Some("close"));
+    whole.assert_closed().await;
+
+    // Of a request whose body nobody read, more may be there when it is answered.
+    let mut unread = wire(&app).await;
+    let head = head.replace(LOGIN, "/nothing");
+    unread.send(&format!("{head}\r\n{body}GET /livez HTTP/1.1\r\nHost: test\r\n\r\n")).await;
+    unread.answer().await.assert_problem(404, "not_found");
+    unread.assert_closed().await;
+    app.close().await;
+}
+
 #[tokio::test]
 async fn a_head_over_the_limit_is_refused() {
     let app = TestApp::start().await;
