@@ -157,12 +157,17 @@ impl Course {
     /// Whether `reader` may see it; `None`: somebody who has not signed in.
     #[must_use]
     pub fn is_shown_to(&self, reader: Option<(UserId, Role)>) -> bool {
-        let is_inside = |(id, role)| id == self.teacher_id || role == Role::Admin;
         match self.status {
             CourseStatus::Published => true,
-            CourseStatus::Draft | CourseStatus::Archived => reader.is_some_and(is_inside),
+            CourseStatus::Draft | CourseStatus::Archived => self.is_looked_after_by(reader),
             CourseStatus::Deleted => false,
         }
+    }
+
+    /// Whether `reader` is its teacher, or an admin.
+    #[must_use]
+    pub fn is_looked_after_by(&self, reader: Option<(UserId, Role)>) -> bool {
+        reader.is_some_and(|(id, role)| id == self.teacher_id || role == Role::Admin)
     }
 }
 

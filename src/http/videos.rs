@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     app::App,
-    db,
+    db::{self, catalogue::Listed},
     domain::{
-        course::{TITLE_MAX, VIDEO_MAX_MS, VIDEOS_MAX, parse_duration},
+        course::{Course, TITLE_MAX, VIDEO_MAX_MS, VIDEOS_MAX, parse_duration},
         media::{ContentType, ListedVideo, VideoStatus},
         user::Role,
     },
@@ -59,8 +59,8 @@ pub(super) fn routes() -> Routes {
         ];
         /// A link to watch a video by, for a while.
         ///
-        /// Previews are for everybody, and anything for its teacher and admins; whoever else has to
-        /// have a session open on the course.
+        /// Previews are for everybody, and anything for its teacher; whoever else has to have a
+        /// session open on the course.
         GET "/courses/{course_id}/videos/{video_id}/url" => url [
             INSUFFICIENT_FUNDS FORBIDDEN VIDEO_NOT_READY
         ];
@@ -97,7 +97,7 @@ pub(super) struct VideoView {
     /// Of the file that is played.
     content_type: Option<ContentType>,
     size_bytes: Option<u64>,
-    /// Why the last upload came to nothing.
+    /// Why the last upload came to nothing, for its teacher.
     failure: Option<String>,
     created_at: Timestamp,
 }
@@ -128,8 +128,17 @@ async fn list(
     Path(id): Path<CourseId>,
 ) -> Result<Json<Page<VideoView>>> {
     let mut tx = app.db.read().await?;
-    shown(&mut tx, id, caller.as_ref()).await?;
-    Ok(page(db::videos::list_with_files(&mut tx, id).await?))
+    let Listed { course, .. } = shown(&mut tx, id, caller.as_ref()).await?;
+    let videos = db::videos::list_with_files(&mut tx, id).await?;
+    let seen = videos.into_iter().map(|listed| seen_by(caller.as_ref(), &course, listed));
+    Ok(page(seen.collect()))
+}
+
+/// How an upload goes is shown to those who look after the course.
+fn seen_by(caller: Option<&Caller>, course: &Course, listed: ListedVideo) -> ListedVideo {
+    let reader = caller.map(|caller| (caller.user.id, caller.user.role));
+    let upload = listed.upload.filter(|_| course.is_looked_after_by(reader));
+    ListedVideo { upload, ..listed }
 }
 
 fn page(videos: Vec<ListedVideo>) -> Json<Page<VideoView>> {
@@ -143,9 +152,10 @@ async fn show(
     Path(VideoPath { course_id, video_id }): Path<VideoPath>,
 ) -> Result<Json<VideoView>> {
     let mut tx = app.db.read().await?;
-    shown(&mut tx, course_id, caller.as_ref()).await?;
+    let Listed { course, .. } = shown(&mut tx, course_id, caller.as_ref()).await?;
     let listed = db::videos::find(&mut tx, course_id, video_id).await?;
-    Ok(Json(listed.ok_or(Error::NotFound("video"))?.into()))
+    let listed = listed.ok_or(Error::NotFound("video"))?;
+    Ok(Json(seen_by(caller.as_ref(), &course, listed).into()))
 }
 
 #[derive(Deserialize, JsonSchema)]

@@ -154,6 +154,35 @@ async fn another_file_takes_its_place_when_it_is_good() {
 }
 
 #[tokio::test]
+async fn how_an_upload_goes_is_for_its_teacher() {
+    let studio = Studio::open().await;
+    let (student, admin) = (studio.app.student().await, studio.app.admin().await);
+    let (path, all) =
+        (format!("/api/v1{}", studio.path), format!("/courses/{}/videos", studio.course));
+    // As a student and as a stranger see it, by itself and among all.
+    let seen = async || {
+        let one = student.get(&studio.path).await.is(200).body;
+        assert_eq!(student.get(&all).await.is(200).body["data"], json!([one]));
+        assert_eq!(studio.app.get(&path).await.is(200).body, one);
+        (one["status"].as_str().unwrap().to_owned(), one["failure"].clone())
+    };
+    let nothing = |status: &str| (status.to_owned(), Value::Null);
+    let link = studio.link(MP4, 1_000).await;
+    studio.put(&link, vec![0; 1_000]).await.is(200);
+    assert_eq!(seen().await, nothing("empty"));
+    let failed = studio.post("confirm", json!({})).await.is(200).body;
+    assert_eq!((&failed["status"], &studio.video().await), (&json!("failed"), &failed));
+    assert_eq!(admin.get(&studio.path).await.is(200).body, failed);
+    assert_eq!(studio.teacher.get(&all).await.is(200).body["data"], json!([failed]));
+    assert_eq!(seen().await, nothing("empty"));
+    studio.upload(MP4, &film(1_000, 1_000)).await;
+    assert_eq!(seen().await, nothing("ready"));
+    assert_ne!(studio.upload(MP4, b"no film").await.body["failure"], Value::Null);
+    assert_eq!(seen().await, nothing("ready"));
+    studio.app.close().await;
+}
+
+#[tokio::test]
 async fn what_was_swept_away_meanwhile_does_not_become_ready() {
     let studio = Studio::open().await;
     let link = studio.link(MP4, 1_000).await;
