@@ -28,6 +28,7 @@ mod observe;
 pub mod openapi;
 mod page;
 pub mod payments;
+mod range;
 pub mod reviews;
 pub mod sessions;
 pub mod socket;

@@ -67,6 +67,8 @@ async fn parts_of_a_file_are_sent() {
         ("bytes=99999-", 99_999, 100_000),
         ("bytes=99000-200000", 99_000, 100_000),
         ("bytes=-500", 99_500, 100_000),
+        ("bytes=-200000", 0, 100_000),
+        ("bytes=-99999999999999999999999999", 0, 100_000),
     ] {
         let response = studio.fetch(&url, Some(range)).await;
         assert_eq!(response.status(), 206, "{range}");
@@ -81,12 +83,55 @@ async fn parts_of_a_file_are_sent() {
         Reply::of(response).await.refused(416, "range_not_satisfiable");
         assert_eq!(length.unwrap(), "bytes */100000", "{range}");
     }
-    let head = studio.app.client.head(&url).send().await.unwrap();
-    assert_is_nothing_but_a_video(&head);
-    assert_eq!(
-        (head.status().as_u16(), &head.headers()["content-length"]),
-        (200, &"100000".parse().unwrap())
-    );
+    for (name, value) in [("x-nothing", ""), ("range", "bytes=0-9"), ("range", "bytes=100000-")] {
+        let head = studio.app.client.head(&url).header(name, value).send().await.unwrap();
+        assert_is_nothing_but_a_video(&head);
+        assert_eq!(
+            (head.status().as_u16(), &head.headers()["content-length"]),
+            (200, &"100000".parse().unwrap())
+        );
+    }
+    studio.app.close().await;
+}
+
+#[tokio::test]
+async fn a_condition_is_kept_or_does_not_matter() {
+    let studio = Studio::open().await;
+    let file = film(1_000, 100_000);
+    studio.upload(MP4, &file).await;
+    let url = studio.own_link().await;
+    let whole = studio.fetch(&url, None).await;
+    let known = |name| whole.headers()[name].to_str().unwrap().to_owned();
+    let (tag, date) = (known("etag"), known("last-modified"));
+    let weak = format!("W/{tag}");
+    let (tag, date, weak) = (tag.as_str(), date.as_str(), weak.as_str());
+    let (part, long_ago) = ("bytes=0-9", "Thu, 01 Jan 1970 00:00:00 GMT");
+    for (headers, status) in [
+        ([("range", part), ("if-range", tag)], 206),
+        ([("range", part), ("if-range", date)], 206),
+        ([("range", part), ("if-range", "\"another\"")], 200),
+        ([("range", part), ("if-range", weak)], 200),
+        ([("range", part), ("if-range", long_ago)], 200),
+        ([("range", part), ("if-match", "\"another\"")], 206),
+        ([("range", part), ("if-unmodified-since", long_ago)], 206),
+        ([("range", part), ("if-none-match", tag)], 304),
+        ([("range", part), ("if-modified-since", date)], 304),
+        // A unit that nobody knows is as good as none.
+        ([("range", "items=0-9"), ("accept", "*/*")], 200),
+        ([("range", "0-9"), ("accept", "*/*")], 200),
+    ] {
+        let request = headers.iter().fold(studio.app.client.get(&url), |request, (name, value)| {
+            request.header(*name, *value)
+        });
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), status, "{headers:?}");
+        let sent = match status {
+            200 => &file[..],
+            206 => &file[..10],
+            _ => &[],
+        };
+        assert_eq!(response.bytes().await.unwrap(), sent, "{headers:?}");
+    }
     studio.app.close().await;
 }
 
