@@ -201,36 +201,30 @@ pub async fn list_abandoned(tx: &mut Tx, before: Timestamp, limit: i64) -> Resul
     .await)?)
 }
 
-/// Makes functions that list the files of what was deleted between two moments.
-macro_rules! list_of_deleted {
-    ($($(#[$doc:meta])* $name:ident: $from:literal;)*) => {$(
-        $(#[$doc])*
-        pub async fn $name(
-            tx: &mut Tx,
-            (from, to): (Timestamp, Timestamp),
-            limit: i64,
-        ) -> Result<Vec<FileId>> {
-            Ok(on!(tx, conn => sqlx::query_scalar(concat!(
-                "SELECT f.id FROM ", $from, " AND f.status <> 'discarded' LIMIT $3"
-            ))
+/// The files of courses that were deleted between two moments, and of videos that were; as many of each.
+pub async fn list_of_deleted(
+    tx: &mut Tx,
+    (from, to): (Timestamp, Timestamp),
+    limit: i64,
+) -> Result<Vec<FileId>> {
+    let of_courses = "SELECT f.id
+         FROM courses c JOIN videos v ON v.course_id = c.id JOIN video_files f ON f.video_id = v.id
+        WHERE c.status = 'deleted' AND c.updated_at >= $1 AND c.updated_at < $2
+          AND f.status <> 'discarded' LIMIT $3";
+    let of_videos = "SELECT f.id FROM videos v JOIN video_files f ON f.video_id = v.id
+        WHERE v.deleted_at IS NOT NULL AND v.deleted_at >= $1 AND v.deleted_at < $2
+          AND f.status <> 'discarded' LIMIT $3";
+    let mut files = Vec::new();
+    for sql in [of_courses, of_videos] {
+        let found: Vec<FileId> = on!(tx, conn => sqlx::query_scalar(sql)
             .bind(from)
             .bind(to)
             .bind(limit)
             .fetch_all(conn)
-            .await)?)
-        }
-    )*};
-}
-
-list_of_deleted! {
-    /// The files of courses that were deleted between two moments.
-    list_of_deleted_courses:
-        "courses c JOIN videos v ON v.course_id = c.id JOIN video_files f ON f.video_id = v.id
-          WHERE c.status = 'deleted' AND c.updated_at >= $1 AND c.updated_at < $2";
-    /// The files of videos that were deleted between two moments.
-    list_of_deleted_videos:
-        "videos v JOIN video_files f ON f.video_id = v.id
-          WHERE v.deleted_at IS NOT NULL AND v.deleted_at >= $1 AND v.deleted_at < $2";
+            .await)?;
+        files.extend(found);
+    }
+    Ok(files)
 }
 
 /// Discards a file, unless it has become what is played.
@@ -286,14 +280,16 @@ pub async fn list_discarded(
     .await)?)
 }
 
-/// What all files of a teacher take up, or may come to: but for those that were found to be no good.
-pub async fn sum_bytes(tx: &mut Tx, teacher: UserId) -> Result<u64> {
+/// What all files of a teacher take up, or may come to: but for those that were found to be no good, and
+/// whose links expired at `over` or earlier.
+pub async fn sum_bytes(tx: &mut Tx, teacher: UserId, over: Timestamp) -> Result<u64> {
     let sum: i64 = on!(tx, conn => sqlx::query_scalar(
         "SELECT CAST(COALESCE(SUM(f.size_bytes), 0) AS BIGINT)
            FROM courses c JOIN videos v ON v.course_id = c.id JOIN video_files f ON f.video_id = v.id
-          WHERE c.teacher_id = $1 AND f.status <> 'failed'",
+          WHERE c.teacher_id = $1 AND (f.status <> 'failed' OR f.expires_at > $2)",
     )
     .bind(teacher)
+    .bind(over)
     .fetch_one(conn)
     .await)?;
     Ok(count(sum))

@@ -144,7 +144,7 @@ async fn file(
 ) -> Result<Json<VideoView>, Problem> {
     let which = Which::from(path);
     // Before gigabytes come in.
-    let most = videos::room(&app, &teacher.user, which).await.map_err(logged)?;
+    let most = videos::room(&app, &teacher.user, which, app.clock.now()).await.map_err(logged)?;
     let spool = app.storage.spool(None).await.map_err(logged)?;
     let unread = Unread::default();
     let request = request.map(|body| unread.count(body));

@@ -265,6 +265,9 @@ struct UploadHeaders {
     content_type: ContentType,
     /// A browser sends it by itself.
     content_length: String,
+    /// With files in S3.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    if_none_match: Option<&'static str>,
 }
 
 async fn upload_url(
@@ -282,6 +285,7 @@ async fn upload_url(
         headers: UploadHeaders {
             content_type: link.file.content_type,
             content_length: link.file.size_bytes.to_string(),
+            if_none_match: app.storage.upload_condition(),
         },
         expires_at: link.file.expires_at,
     };
@@ -293,8 +297,7 @@ async fn confirm(
     Teacher(teacher): Teacher,
     Path(path): Path<VideoPath>,
 ) -> Result<Json<VideoView>> {
-    let now = app.clock.now();
-    Ok(Json(videos::confirm(&app, &teacher.user, path.into(), now).await?.into()))
+    Ok(Json(videos::confirm(&app, &teacher.user, path.into()).await?.into()))
 }
 
 #[derive(Serialize, JsonSchema)]

@@ -21,11 +21,19 @@ pub(super) async fn run(app: App) {
             () = app.stop.cancelled() => return,
             _ = timer.tick() => {}
         }
-        let removed = videos::sweep(&app, BATCH_MAX, app.clock.now()).await;
-        match removed.or_log("removing files that are of no use") {
-            Some(count) if count > 0 => info!(count, "removed {count} files"),
-            _ => {}
+        // Broken off wherever it is: what is left over is found again, and a stop does not wait for S3.
+        tokio::select! {
+            () = app.stop.cancelled() => return,
+            () = sweep(&app) => {}
         }
-        app.storage.sweep().await.or_log("removing what never came in");
     }
+}
+
+async fn sweep(app: &App) {
+    let removed = videos::sweep(app, BATCH_MAX, app.clock.now()).await;
+    match removed.or_log("removing files that are of no use") {
+        Some(count) if count > 0 => info!(count, "removed {count} files"),
+        _ => {}
+    }
+    app.storage.sweep().await.or_log("removing what never came in");
 }

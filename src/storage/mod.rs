@@ -2,7 +2,8 @@
 //!
 //! An enum over backends, matched here and nowhere else. An object is named by its id and by nothing
 //! that anybody chose, so there is no name to play tricks with, and it is never changed: another file is
-//! another object. Whoever may read or write one gets a link that says so, signed, for a while.
+//! another object. Whoever may read or write one gets a link that says so, signed, for a while; by a link
+//! for writing, what is there already stays.
 //!
 //! What is removed and what becomes of it in the database is decided by `service::videos`.
 
@@ -101,6 +102,24 @@ impl Storage {
         }
     }
 
+    /// What else an upload has to say, as its `If-None-Match`.
+    #[must_use]
+    pub fn upload_condition(&self) -> Option<&'static str> {
+        match self {
+            Self::Local(_) => None,
+            Self::S3 { .. } => Some(s3::NOT_THERE),
+        }
+    }
+
+    /// For how long something may be put by a link that has expired, if that takes up to `limit` here.
+    #[must_use]
+    pub fn upload_lasts(&self, limit: Duration) -> Duration {
+        match self {
+            Self::Local(_) => limit,
+            Self::S3 { .. } => limit.max(s3::PUT_LASTS),
+        }
+    }
+
     /// Where `object` may be read, for `lifetime`. From the data directory, while `session` goes on, if
     /// one is named; S3 does not know of sessions.
     #[must_use]
@@ -138,7 +157,7 @@ impl Storage {
     ) -> Result<bool> {
         match self {
             Self::Local(local) => local.keep(spool, object.id).await,
-            Self::S3 { bucket, .. } => bucket.put(spool, object, limit, now).await.map(|()| true),
+            Self::S3 { bucket, .. } => bucket.put(spool, object, limit, now).await,
         }
     }
 

@@ -1,9 +1,10 @@
 //! Files in a bucket of S3, or of anything that speaks like it.
 //!
 //! Everybody, Murph too, comes with a presigned address (`SigV4`), so there is one way to sign. A link for
-//! uploading signs type and size of the body, and a server that checks signatures takes no other. What it
-//! cannot do is being used up: until it expires, its holder may put another file of that type and size in
-//! the place of the first. That is the teacher of the video, who may upload another file anyway.
+//! uploading signs type and size of the body, and a server that checks signatures takes no other. It also
+//! signs `If-None-Match: *`, so that a second file does not take the place of the first, which was looked
+//! at; a server that does not know this header is none to use. What a link cannot do is being used up: when
+//! a file was removed, its holder may put it there again until the link expires.
 
 use std::{fmt, time::Duration};
 
@@ -30,6 +31,12 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long an address for Murph itself is good. Long enough for clocks that differ a little.
 const OWN_LIFETIME: Duration = Duration::from_mins(5);
+
+/// Only where there is no object yet.
+pub(super) const NOT_THERE: &str = "*";
+
+/// S3 looks at a link when a file begins to come in, and lets it take its time: as long, at most.
+pub(super) const PUT_LASTS: Duration = Duration::from_hours(24);
 
 /// S3 itself said no.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +82,7 @@ impl S3 {
         let mut put = PutObject::new(&self.bucket, Some(&self.credentials), &key);
         put.headers_mut().insert("content-length", size);
         put.headers_mut().insert("content-type", object.content_type.as_str());
+        put.headers_mut().insert("if-none-match", NOT_THERE);
         sign(&put, lifetime, now)
     }
 
@@ -88,14 +96,15 @@ impl S3 {
         sign(&GetObject::new(&self.bucket, Some(&self.credentials), &key), lifetime, now)
     }
 
-    /// Sends what came in, as its holder could have done.
+    /// Sends what came in, as its holder could have done. `false`: there is such an object already.
     pub(super) async fn put(
         &self,
         mut spool: Spool,
         object: Object,
         limit: Duration,
         now: Timestamp,
-    ) -> Result<()> {
+    ) -> Result<bool> {
+        let doing = "putting a file";
         let failed = |error| Error::storage("reading what came in", error);
         spool.sync().await.map_err(failed)?;
         let file = tokio::fs::File::open(spool.path()).await.map_err(failed)?;
@@ -104,10 +113,12 @@ impl S3 {
             .put(self.upload_url(object, OWN_LIFETIME, now))
             .header(header::CONTENT_TYPE, object.content_type.as_str())
             .header(header::CONTENT_LENGTH, object.size_bytes)
+            .header(header::IF_NONE_MATCH, NOT_THERE)
             .body(reqwest::Body::wrap_stream(ReaderStream::new(file)))
             .timeout(limit);
-        expect(send("putting a file", request).await?, "putting a file", &[StatusCode::OK])?;
-        Ok(())
+        let answer = send(doing, request).await?;
+        let answer = expect(answer, doing, &[StatusCode::OK, StatusCode::PRECONDITION_FAILED])?;
+        Ok(answer.status() == StatusCode::OK)
     }
 
     pub(super) async fn find(&self, id: FileId, now: Timestamp) -> Result<Option<Found>> {
@@ -204,14 +215,14 @@ mod tests {
     }
 
     #[test]
-    fn size_and_type_of_an_upload_are_signed() {
+    fn an_upload_is_signed_with_size_and_type_and_as_the_first() {
         let now = Timestamp::from_micros(1_700_000_000_999_999).unwrap();
         let id = FileId::new(now);
         let object = Object { id, content_type: ContentType::Mp4, size_bytes: 100 };
         let url = s3().upload_url(object, Duration::from_mins(1), now);
         let host = "https://examplebucket.s3.us-east-1.amazonaws.com/videos/";
         assert!(url.starts_with(&format!("{host}{id}?")), "{url}");
-        let signed = "X-Amz-SignedHeaders=content-length%3Bcontent-type%3Bhost";
+        let signed = "X-Amz-SignedHeaders=content-length%3Bcontent-type%3Bhost%3Bif-none-match&";
         assert!(url.contains(signed) && url.contains("X-Amz-Expires=60"), "{url}");
         assert!(url.contains("X-Amz-Date=20231114T221320Z"), "{url}");
         let other =

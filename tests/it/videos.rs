@@ -8,11 +8,13 @@ mod uploads;
 
 use std::path::PathBuf;
 
-use murph::id::CourseId;
-use reqwest::{
-    Response,
-    header::{CONTENT_LENGTH, CONTENT_TYPE},
+use murph::{
+    db::video_files,
+    domain::media::{ContentType, FileStatus, VideoFile},
+    id::{CourseId, FileId, VideoId},
+    time::Timestamp,
 };
+use reqwest::Response;
 use serde_json::{Value, json};
 
 use crate::harness::{Person, Reply, TestApp};
@@ -31,6 +33,21 @@ fn film(duration_ms: u32, size: usize) -> Vec<u8> {
     let head = [a_box("ftyp", b"isom\0\0\x02\0isomiso2"), moov].concat();
     let rest: Vec<u8> = (0..=250).cycle().take(size - head.len() - 8).collect();
     [head, a_box("mdat", &rest)].concat()
+}
+
+/// A file of a video, as it is written down.
+fn file(video_id: VideoId, status: FileStatus, expires_at: Timestamp) -> VideoFile {
+    VideoFile {
+        id: FileId::new(expires_at),
+        video_id,
+        content_type: ContentType::Mp4,
+        size_bytes: 1_000,
+        duration_ms: None,
+        status,
+        failure: None,
+        created_at: expires_at,
+        expires_at,
+    }
 }
 
 /// A course of a teacher with one video.
@@ -72,10 +89,10 @@ impl Studio {
 
     /// Puts a file where a link says, and with what it says.
     async fn put(&self, link: &Value, file: Vec<u8>) -> Reply {
-        let header = |name: &str| link["headers"][name].as_str().unwrap().to_owned();
-        let request = self.app.client.put(link["url"].as_str().unwrap());
-        let request = request.header(CONTENT_TYPE, header("content-type"));
-        let request = request.header(CONTENT_LENGTH, header("content-length"));
+        let mut request = self.app.client.put(link["url"].as_str().unwrap());
+        for (name, value) in link["headers"].as_object().unwrap() {
+            request = request.header(name, value.as_str().unwrap());
+        }
         Reply::to(&reqwest::Method::PUT, request.body(file)).await
     }
 
@@ -113,6 +130,22 @@ impl Studio {
     async fn signed_in(mut self) -> Self {
         self.teacher = self.app.log_in(&self.teacher.email, crate::harness::PASSWORD).await;
         self
+    }
+
+    /// Writes a file down that was discarded, whose links expired then.
+    async fn discarded(&self, expires_at: Timestamp) -> FileId {
+        let video = self.path.rsplit_once('/').unwrap().1.parse().unwrap();
+        let file = file(video, FileStatus::Discarded, expires_at);
+        let mut tx = self.app.app.db.begin().await.unwrap();
+        video_files::insert(&mut tx, &file).await.unwrap();
+        tx.commit().await.unwrap();
+        file.id
+    }
+
+    /// Whether a file is still known.
+    async fn knows(&self, id: FileId) -> bool {
+        let mut tx = self.app.app.db.read().await.unwrap();
+        video_files::find(&mut tx, id).await.unwrap().is_some()
     }
 
     /// What lies in the storage of the data directory: objects, and what is coming in.

@@ -133,7 +133,7 @@ pub async fn delete(app: &App, user: &User, which: Which, now: Timestamp) -> Res
     let upload = db::video_files::discard_upload(&mut tx, video_id).await?;
     tx.commit().await?;
     info!(video.id = %video_id, user.id = %user.id, "deleted video {video_id}");
-    remove(app, upload, now).await;
+    remove(app, upload).await;
     Ok(())
 }
 
@@ -144,12 +144,19 @@ async fn own_video(tx: &mut Tx, user: &User, which: Which) -> Result<ListedVideo
     listed.ok_or(Error::NotFound("video"))
 }
 
+/// Of uploads whose links expired then or earlier, nothing comes in any more.
+fn over(app: &App, now: Timestamp) -> Timestamp {
+    now - app.storage.upload_lasts(app.config.storage.upload_url())
+}
+
 /// Removes discarded files, after the commit that discarded them, and says which went. What does not
 /// work now is swept later.
-async fn remove(app: &App, files: impl IntoIterator<Item = FileId>, now: Timestamp) -> Vec<FileId> {
+async fn remove(app: &App, files: impl IntoIterator<Item = FileId>) -> Vec<FileId> {
     let mut gone = Vec::new();
     for file in files {
-        if app.storage.remove(file, now).await.or_log("removing a file").is_some() {
+        // One may take so long that what was signed before it has expired.
+        let removed = app.storage.remove(file, app.clock.now()).await;
+        if removed.or_log("removing a file").is_some() {
             gone.push(file);
         }
     }

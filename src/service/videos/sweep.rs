@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::remove;
+use super::{over, remove};
 use crate::{app::App, db, domain::meter, error::Result, time::Timestamp};
 
 /// How long what was uploaded waits to be confirmed, after the link for it has expired; and how long
@@ -14,14 +14,13 @@ const UNCONFIRMED_KEPT: Duration = Duration::from_hours(24);
 /// for all of that time leaves them where they are.
 const DELETED_SEEN: Duration = Duration::from_hours(30 * 24);
 
-/// Removes files, `batch` of them at a time, until there are no more or Murph stops, and says how many.
-/// Safe to be done by several nodes at once. A file that cannot be removed is tried again the next time.
+/// Removes files, `batch` of them at a time, until there are no more, and says how many. Safe to be broken
+/// off, and to be done by several nodes at once. A file that cannot be removed is tried again the next time.
 pub async fn sweep(app: &App, batch: u32, now: Timestamp) -> Result<usize> {
     let limit = i64::from(batch);
-    while discard(app, limit, now).await? && !app.stop.is_cancelled() {}
-    // An upload that began just before its link expired may take as long again, and would put there what
-    // nobody remembers.
-    let before = now - app.config.storage.upload_url();
+    while discard(app, limit, now).await? {}
+    // Not earlier: an upload that began just before its link expired would put there what nobody remembers.
+    let before = over(app, now);
     let (mut removed, mut after) = (0, db::video_files::BEGINNING);
     loop {
         let mut tx = app.db.read().await?;
@@ -30,7 +29,7 @@ pub async fn sweep(app: &App, batch: u32, now: Timestamp) -> Result<usize> {
         let Some(&last) = files.last() else { return Ok(removed) };
         after = last;
         let read = files.len();
-        let gone = remove(app, files.into_iter().map(|(_, file)| file), now).await;
+        let gone = remove(app, files.into_iter().map(|(_, file)| file)).await;
         if !gone.is_empty() {
             let mut tx = app.db.begin().await?;
             for &file in &gone {
@@ -39,7 +38,7 @@ pub async fn sweep(app: &App, batch: u32, now: Timestamp) -> Result<usize> {
             tx.commit().await?;
         }
         removed += gone.len();
-        if i64::try_from(read).is_ok_and(|read| read < limit) || app.stop.is_cancelled() {
+        if i64::try_from(read).is_ok_and(|read| read < limit) {
             return Ok(removed);
         }
     }
@@ -51,8 +50,7 @@ async fn discard(app: &App, limit: i64, now: Timestamp) -> Result<bool> {
     let abandoned = db::video_files::list_abandoned(&mut tx, now - UNCONFIRMED_KEPT, limit).await?;
     // Sessions that were open when it was deleted go on.
     let then = (now - DELETED_SEEN, now - meter::AGE_MAX);
-    let mut deleted = db::video_files::list_of_deleted_courses(&mut tx, then, limit).await?;
-    deleted.extend(db::video_files::list_of_deleted_videos(&mut tx, then, limit).await?);
+    let deleted = db::video_files::list_of_deleted(&mut tx, then, limit).await?;
     drop(tx);
     if abandoned.is_empty() && deleted.is_empty() {
         return Ok(false);

@@ -5,7 +5,7 @@
 
 use tracing::info;
 
-use super::{Which, own_video, remove};
+use super::{Which, over, own_video, remove};
 use crate::{
     app::App,
     db::{self, Tx},
@@ -67,12 +67,12 @@ pub async fn expect(
     db::users::lock(&mut tx, teacher.id).await?;
     own_video(&mut tx, teacher, which).await?;
     let replaced = db::video_files::discard_upload(&mut tx, which.video_id).await?;
-    if size_bytes > left_of(app, &mut tx, teacher).await? {
+    if size_bytes > unused_bytes(app, &mut tx, teacher, now).await? {
         return Err(NO_ROOM);
     }
     db::video_files::insert(&mut tx, &file).await?;
     tx.commit().await?;
-    remove(app, replaced, now).await;
+    remove(app, replaced).await;
     let object = Object::from(&file);
     let url = app.storage.upload_url(&app.public_url(), object, lifetime, now);
     Ok(UploadLink { url, file })
@@ -81,16 +81,16 @@ pub async fn expect(
 const NO_ROOM: Error = Error::OutOfRange("the teacher's files take up as much as they may");
 
 /// How much more the files of `teacher` may take up.
-async fn left_of(app: &App, tx: &mut Tx, teacher: &User) -> Result<u64> {
-    let taken = db::video_files::sum_bytes(tx, teacher.id).await?;
+async fn unused_bytes(app: &App, tx: &mut Tx, teacher: &User, now: Timestamp) -> Result<u64> {
+    let taken = db::video_files::sum_bytes(tx, teacher.id, over(app, now)).await?;
     Ok(app.config.storage.teacher_max_bytes.saturating_sub(taken))
 }
 
 /// How large a file for a video of `teacher` may be now, before gigabytes of it come in.
-pub async fn room(app: &App, teacher: &User, which: Which) -> Result<u64> {
+pub async fn room(app: &App, teacher: &User, which: Which, now: Timestamp) -> Result<u64> {
     let mut tx = app.db.begin().await?;
     own_video(&mut tx, teacher, which).await?;
-    let left = left_of(app, &mut tx, teacher).await?;
+    let left = unused_bytes(app, &mut tx, teacher, now).await?;
     tx.rollback().await?;
     if left == 0 { Err(NO_ROOM) } else { Ok(left.min(app.config.storage.max_bytes)) }
 }
@@ -125,7 +125,7 @@ pub async fn take_in(app: &App, file: &VideoFile, spool: Spool, now: Timestamp) 
     // Confirmed meanwhile is fine. Discarded meanwhile, nobody else would ever remove it.
     let is_over = found.is_none_or(|found| found.status == FileStatus::Discarded);
     if !is_expected && is_over {
-        remove(app, [file.id], now).await;
+        remove(app, [file.id]).await;
         return Err(Error::UploadOver);
     }
     info!(video.id = %file.video_id, file.id = %file.id, "took file {} in", file.id);
@@ -146,19 +146,14 @@ pub async fn upload(
     let wanted = Wanted { content_type, size_bytes: spool.size_bytes() };
     let link = expect(app, teacher, which, wanted, now).await?;
     take_in(app, &link.file, spool, now).await?;
-    confirm(app, teacher, which, now).await
+    confirm(app, teacher, which).await
 }
 
 /// Looks at what was uploaded for a video of `teacher`, and plays it from now on if it is good.
 ///
 /// Safe to be done by several at once, and again: the first one to finish decides. What was played
 /// before is left to whoever has a link to it, and then to the sweep.
-pub async fn confirm(
-    app: &App,
-    teacher: &User,
-    which: Which,
-    now: Timestamp,
-) -> Result<ListedVideo> {
+pub async fn confirm(app: &App, teacher: &User, which: Which) -> Result<ListedVideo> {
     let mut tx = app.db.begin().await?;
     let listed = own_video(&mut tx, teacher, which).await?;
     tx.rollback().await?;
@@ -170,18 +165,20 @@ pub async fn confirm(
         return Ok(listed);
     }
     // Nobody holds a lock while the storage is asked.
-    let found = app.storage.find(upload.id, now).await?.ok_or(Error::UploadMissing)?;
+    let found = app.storage.find(upload.id, app.clock.now()).await?;
+    let found = found.ok_or(Error::UploadMissing)?;
     let mut tx = app.db.begin().await?;
     let is_open = db::video_files::set_processing(&mut tx, upload.id).await?;
     tx.commit().await?;
-    let verdict = if is_open { Some(look_at(app, upload, &found, now).await?) } else { None };
-    decide(app, teacher, which, (upload.id, verdict), now).await
+    let verdict = if is_open { Some(look_at(app, upload, &found).await?) } else { None };
+    decide(app, teacher, which, (upload.id, verdict)).await
 }
 
 /// What is wrong with a file, or how long it plays, if it says so.
 type Verdict = Result<Option<u64>, String>;
 
-async fn look_at(app: &App, file: &VideoFile, found: &Found, now: Timestamp) -> Result<Verdict> {
+/// Each look has a time of its own: S3 may take long to answer, and what is signed expires.
+async fn look_at(app: &App, file: &VideoFile, found: &Found) -> Result<Verdict> {
     if found.size_bytes != file.size_bytes {
         let size = found.size_bytes;
         return Ok(Err(format!("has {size} bytes and should have {}", file.size_bytes)));
@@ -191,12 +188,11 @@ async fn look_at(app: &App, file: &VideoFile, found: &Found, now: Timestamp) -> 
         return Ok(Err(format!("was not uploaded as {}", file.content_type)));
     }
     let length = u64::try_from(FIRST_BYTES).expect("a few bytes").min(file.size_bytes);
-    let first = app.storage.read(file.id, (0, length), now).await?;
+    let first = app.storage.read(file.id, (0, length), app.clock.now()).await?;
     if !file.content_type.begins_with(&first) {
         return Ok(Err(not_what_it_says(file.content_type)));
     }
-    let duration =
-        if file.content_type.has_boxes() { measure(app, file, now).await? } else { None };
+    let duration = if file.content_type.has_boxes() { measure(app, file).await? } else { None };
     Ok(duration.map(parse_duration).transpose().map_err(|problem| format!("its length {problem}")))
 }
 
@@ -205,7 +201,7 @@ fn not_what_it_says(content_type: ContentType) -> String {
 }
 
 /// How long a file plays, as it says itself.
-async fn measure(app: &App, file: &VideoFile, now: Timestamp) -> Result<Option<u64>> {
+async fn measure(app: &App, file: &VideoFile) -> Result<Option<u64>> {
     let mut search = mp4::Search::new(file.size_bytes);
     let mut at = 0;
     loop {
@@ -213,7 +209,8 @@ async fn measure(app: &App, file: &VideoFile, now: Timestamp) -> Result<Option<u
         if length == 0 {
             return Ok(None);
         }
-        match search.step(&app.storage.read(file.id, (at, length), now).await?) {
+        let bytes = app.storage.read(file.id, (at, length), app.clock.now()).await?;
+        match search.step(&bytes) {
             mp4::Step::Read(next) => at = next,
             mp4::Step::Found(duration) => return Ok(duration),
         }
@@ -226,7 +223,6 @@ async fn decide(
     teacher: &User,
     which: Which,
     (id, verdict): (FileId, Option<Verdict>),
-    now: Timestamp,
 ) -> Result<ListedVideo> {
     let mut tx = app.db.begin().await?;
     let mut listed = own_video(&mut tx, teacher, which).await?;
@@ -240,7 +236,7 @@ async fn decide(
     };
     let removed = match &verdict {
         Ok(duration) => {
-            let end = storage::end(app.config.storage.playback_url(), now);
+            let end = storage::end(app.config.storage.playback_url(), app.clock.now());
             db::video_files::discard_current(&mut tx, which.video_id, end).await?;
             if !db::video_files::set_ready(&mut tx, id, *duration).await? {
                 // Swept away meanwhile. What is played now must not be discarded for it.
@@ -262,6 +258,6 @@ async fn decide(
     tx.commit().await?;
     let status = if verdict.is_ok() { FileStatus::Ready } else { FileStatus::Failed };
     info!(video.id = %which.video_id, file.id = %id, %status, "looked at file {id}: {status}");
-    remove(app, removed, now).await;
+    remove(app, removed).await;
     listed.ok_or(Error::NotFound("video"))
 }

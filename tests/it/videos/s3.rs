@@ -1,15 +1,25 @@
 //! Files in S3, on a server that checks every signature (`s3s-fs`): a real one, on a socket of its own.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
-use hyper::server::conn::http1;
+use hyper::{
+    Request,
+    body::Incoming,
+    server::conn::http1,
+    service::{Service, service_fn},
+};
 use hyper_util::rt::TokioIo;
 use murph::{
     clock::Clock,
     config::{Config, Secret, StorageKind},
+    time::Timestamp,
 };
 use reqwest::{
-    header::{CONTENT_LENGTH, CONTENT_TYPE},
+    header::{CONTENT_LENGTH, CONTENT_TYPE, IF_NONE_MATCH},
     multipart::{Form, Part},
 };
 use s3s::{auth::SimpleAuth, service::S3ServiceBuilder};
@@ -17,7 +27,7 @@ use s3s_fs::FileSystem;
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinHandle};
 
-use super::{MP4, Studio, film};
+use super::{MP4, Studio, add, film};
 use crate::harness::{Reply, TestApp};
 
 const BUCKET: &str = "school";
@@ -27,6 +37,27 @@ struct S3 {
     address: SocketAddr,
     directory: tempfile::TempDir,
     server: JoinHandle<()>,
+    log: Arc<Mutex<Log>>,
+}
+
+/// What the server was asked.
+#[derive(Default)]
+struct Log {
+    /// When it was signed, of each request.
+    signed: Vec<String>,
+    /// The clock of whoever asks, which every request takes a second of.
+    clock: Option<Clock>,
+}
+
+impl Log {
+    fn note(&mut self, request: &Request<Incoming>) {
+        let mut query = request.uri().query().unwrap_or_default().split('&');
+        let signed = query.find_map(|pair| pair.strip_prefix("X-Amz-Date="));
+        self.signed.extend(signed.map(str::to_owned));
+        if let Some(clock) = &self.clock {
+            clock.advance(Duration::from_secs(1));
+        }
+    }
 }
 
 impl Drop for S3 {
@@ -44,6 +75,12 @@ impl S3 {
         let service = service.build();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
+        let log = Arc::<Mutex<Log>>::default();
+        let noted = Arc::clone(&log);
+        let service = service_fn(move |request| {
+            noted.lock().unwrap().note(&request);
+            Service::call(&service, request)
+        });
         #[expect(clippy::disallowed_methods, reason = "aborted when dropped")]
         let server = tokio::spawn(async move {
             let mut connections = tokio::task::JoinSet::new();
@@ -53,7 +90,7 @@ impl S3 {
                 connections.spawn(async { connection.await.unwrap_or_default() });
             }
         });
-        Self { address, directory, server }
+        Self { address, directory, server, log }
     }
 
     fn configure(&self, config: &mut Config) {
@@ -74,6 +111,26 @@ impl S3 {
         // S3 has the time of day, and no other.
         app.app.clock.advance(Clock::System.now().since(app.now()));
         Studio::open_in(app, "0.60").await
+    }
+
+    /// Puts an object there, as somebody with the keys of the bucket could.
+    fn put(&self, id: &str, file: &[u8]) {
+        let videos = self.directory.path().join(BUCKET).join("videos");
+        std::fs::create_dir_all(&videos).unwrap();
+        std::fs::write(videos.join(id), file).unwrap();
+    }
+
+    /// From now on every request takes a second of this clock. Forgets what was asked before.
+    fn take_time_of(&self, clock: &Clock) {
+        *self.log.lock().unwrap() = Log { signed: vec![], clock: Some(clock.clone()) };
+    }
+
+    /// How many requests there were since; each must have been signed when it was sent.
+    #[track_caller]
+    fn assert_signed_in_time(&self) -> usize {
+        let signed = &self.log.lock().unwrap().signed;
+        assert!(signed.is_sorted_by(|earlier, later| earlier < later), "{signed:?}");
+        signed.len()
     }
 
     /// How many objects there are.
@@ -129,7 +186,8 @@ async fn s3_takes_only_the_file_that_was_signed_for() {
     let url = link["url"].as_str().unwrap();
     let put = async |url: &str, content_type: &str, file: &[u8]| {
         let request = studio.app.client.put(url).header(CONTENT_TYPE, content_type);
-        let request = request.header(CONTENT_LENGTH, file.len()).body(file.to_vec());
+        let request = request.header(CONTENT_LENGTH, file.len()).header(IF_NONE_MATCH, "*");
+        let request = request.body(file.to_vec());
         let response = request.send().await.unwrap();
         (response.status().as_u16(), response.text().await.unwrap())
     };
@@ -179,6 +237,92 @@ async fn s3_takes_only_the_file_that_was_signed_for() {
 }
 
 #[tokio::test]
+async fn what_was_looked_at_is_what_is_played() {
+    let s3 = S3::start().await;
+    let studio = s3.studio(|_| {}).await;
+    let (file, other) = (film(1_000, 1_000), film(9_000, 1_000));
+    let link = studio.link(MP4, file.len()).await;
+    let headers = json!({"content-type": MP4, "content-length": "1000", "if-none-match": "*"});
+    assert_eq!(link["headers"], headers);
+    studio.put(&link, file.clone()).await.is(200);
+    assert_eq!(studio.put(&link, other.clone()).await.status, 412);
+    studio.post("confirm", json!({})).await.is(200);
+    // By the same link, which is good for an hour, with what it says and without.
+    assert_eq!(studio.put(&link, other.clone()).await.status, 412);
+    let request = studio.app.client.put(link["url"].as_str().unwrap());
+    let request = request.header(CONTENT_TYPE, MP4).body(other);
+    assert_eq!(request.send().await.unwrap().status(), 403);
+    assert_eq!(studio.fetch(&studio.own_link().await, None).await.bytes().await.unwrap(), file);
+    studio.app.close().await;
+}
+
+#[tokio::test]
+async fn what_may_still_come_by_a_link_counts_and_goes() {
+    let s3 = S3::start().await;
+    let mut studio = s3.studio(|config| config.storage.teacher_max_bytes = 10_000).await;
+    // It failed and was removed, and is there again.
+    let junk = vec![b'x'; 6_000];
+    let link = studio.link(MP4, junk.len()).await;
+    studio.put(&link, junk.clone()).await.is(200);
+    assert_eq!(studio.post("confirm", json!({})).await.is(200).body["status"], "failed");
+    studio.put(&link, junk).await.is(200);
+    assert_eq!(s3.objects(), 1);
+    studio.path = add(&studio.app, &studio.teacher, studio.course, "B").await;
+    let wanted = json!({"content_type": MP4, "size_bytes": 6_000});
+    studio.post("upload-url", wanted).await.refused(422, "out_of_range");
+    studio.link(MP4, 1_000).await;
+
+    // An upload that began in time ended hours later.
+    let ago = |hours| studio.app.now() - Duration::from_hours(hours);
+    let (late, last) = (studio.discarded(ago(23)).await, studio.discarded(ago(24)).await);
+    s3.put(&last.to_string(), &film(1_000, 1_000));
+    assert_eq!(s3.objects(), 2);
+    // Either this finds it, or the job that does the same did.
+    studio.sweep().await;
+    assert_eq!(s3.objects(), 1);
+    assert_eq!((studio.knows(late).await, studio.knows(last).await), (true, false));
+    studio.app.close().await;
+}
+
+#[tokio::test]
+async fn what_s3_is_asked_is_signed_when_it_is_asked() {
+    let s3 = S3::start().await;
+    let studio = s3.studio(|_| {}).await;
+    s3.take_time_of(&studio.app.app.clock);
+    send(&studio, film(7_000, 1_000)).await.is(200);
+    assert!(s3.assert_signed_in_time() >= 4, "put, found, and read more than once");
+
+    for _ in 0..3 {
+        studio.discarded(Timestamp::EPOCH).await;
+    }
+    s3.take_time_of(&studio.app.app.clock);
+    studio.sweep().await;
+    assert_eq!(s3.assert_signed_in_time(), 3);
+    studio.app.close().await;
+}
+
+#[tokio::test]
+async fn a_stop_does_not_wait_for_what_s3_removes() {
+    const DEADLINE: Duration = Duration::from_secs(20);
+    let studio = Studio::open_in(TestApp::start().await, "0.60").await;
+    // Each may take as long as S3 may take to answer.
+    for _ in 0..20 {
+        studio.discarded(Timestamp::EPOCH).await;
+    }
+    let database = studio.app.close_and_keep().await;
+    let s3 = S3::start().await;
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let app = TestApp::start_on(database, |config| {
+        s3.configure(config);
+        config.storage.endpoint = format!("http://{}", silent.local_addr().unwrap());
+    })
+    .await;
+    let asked = tokio::time::timeout(DEADLINE, silent.accept()).await;
+    let _connection = asked.expect("the sweep begins").unwrap();
+    tokio::time::timeout(DEADLINE, app.close()).await.expect("it stops in the middle of it");
+}
+
+#[tokio::test]
 async fn what_s3_was_given_is_looked_at() {
     let s3 = S3::start().await;
     let studio = s3.studio(|_| {}).await;
@@ -194,9 +338,7 @@ async fn what_s3_was_given_is_looked_at() {
     let videos = murph::db::videos::list_with_files(&mut tx, studio.course).await.unwrap();
     drop(tx);
     let upload = videos[0].upload.as_ref().unwrap().id.to_string();
-    let folder = s3.directory.path().join(BUCKET).join("videos");
-    std::fs::create_dir_all(&folder).unwrap();
-    std::fs::write(folder.join(upload), film(1_000, 2_000)).unwrap();
+    s3.put(&upload, &film(1_000, 2_000));
     let failed = studio.post("confirm", json!({})).await.is(200).body;
     assert_eq!(failed["failure"], "has 2000 bytes and should have 1000");
     assert_eq!(s3.objects(), 0);
