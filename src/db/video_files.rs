@@ -84,6 +84,18 @@ pub async fn find(tx: &mut Tx, id: FileId) -> Result<Option<VideoFile>> {
     Ok(row.map(VideoFile::from))
 }
 
+/// Whose file it is.
+pub async fn find_teacher(tx: &mut Tx, id: FileId) -> Result<Option<UserId>> {
+    Ok(on!(tx, conn => sqlx::query_scalar(
+        "SELECT c.teacher_id
+           FROM video_files f JOIN videos v ON v.id = f.video_id JOIN courses c ON c.id = v.course_id
+          WHERE f.id = $1",
+    )
+    .bind(id)
+    .fetch_optional(conn)
+    .await)?)
+}
+
 /// The files of a video that are not discarded: at most the one in use and one to come.
 pub async fn list_of_video(tx: &mut Tx, video: VideoId) -> Result<Vec<VideoFile>> {
     let rows: Vec<Row> = on!(tx, conn => sqlx::query_as(

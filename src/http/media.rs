@@ -4,45 +4,53 @@
 //! a student does so while the session goes on that it names. With files in S3 there is nothing at this
 //! path.
 //!
-//! Sending ends [`SLACK`] after the link: players ask for another one in time. What a connection holds
-//! then, one that takes nothing is rid of by `server.idle_timeout_ms`.
+//! Sending ends [`SLACK`] after the link, and [`ASK_EVERY`] after the session at the latest: players ask
+//! for another link in time. What a connection holds then, one that takes nothing is rid of by
+//! `server.idle_timeout_ms`.
 
 use std::{convert::Infallible, io, time::Duration};
 
 use axum::{
+    RequestExt,
     body::Body,
     extract::{FromRequest, Request, State},
     http::{HeaderValue, StatusCode, header},
     middleware,
     response::{IntoResponse, Response},
 };
-use futures_util::StreamExt;
+use futures_util::{TryStreamExt, stream};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
-use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 use tower::ServiceExt;
 use tower_http::services::ServeFile;
 
 use super::{
     codes,
     error::Problem,
-    extract::{Path, Query},
+    extract::{ClientAddr, Path, Query},
     openapi::{self, Input, Operation, Output, Promise, Routes, routes},
     range,
     upload::{self, receive},
 };
 use crate::{
     app::App,
-    domain::media::ContentType,
+    domain::{
+        address::subscriber,
+        media::{ContentType, VideoFile},
+    },
     error::{Error, Result},
     id::{FileId, SessionId},
     service::videos,
-    storage::{Action, Link, Local, Object},
+    storage::{Action, Link, Local, Object, Spool, StreamPlace, Watcher},
+    time::Moment,
 };
 
 /// How long after the end of its link a file is still being sent: for a part that was asked for in time.
 const SLACK: Duration = Duration::from_mins(1);
+
+/// How often it is asked, while a file is being sent, whether the session of its link goes on.
+const ASK_EVERY: Duration = Duration::from_secs(5);
 
 /// Routes outside of the prefix, and not within the limits of other requests.
 pub(super) fn routes() -> Routes {
@@ -173,17 +181,20 @@ async fn play(
     Asked(mut request): Asked,
 ) -> Result<Played> {
     let (object, local) = check(&app, id, Action::Play, &query)?;
-    if let Some(session) = query.session {
+    let watcher = if let Some(session) = query.session {
         videos::ensure_active(&app, session).await?;
-    }
-    let place = local.stream()?;
+        Watcher::Session(session)
+    } else {
+        let ClientAddr(address) = request.extract_parts_with_state(&app).await?;
+        Watcher::Address(subscriber(address))
+    };
+    let place = local.stream(watcher)?;
     let mime = object.content_type.as_str().parse().expect("a type of the list is one");
     let file = ServeFile::new_with_mime(local.path_of(id), &mime);
     range::tidy(&mut request, &file, object.size_bytes).await;
     let served = file.oneshot(request).await.unwrap_or_else(|never| match never {});
-    let left = u64::try_from(query.expires - app.clock.now().seconds()).unwrap_or_default();
-    let end = Instant::now() + Duration::from_secs(left) + SLACK;
-    let mut response = served.map(|body| until(end, Body::new(body), place));
+    let sending = Sending::new(&app, &query, place);
+    let mut response = served.map(|body| sending.send(Body::new(body)));
     match response.status() {
         StatusCode::NOT_FOUND => return Err(Error::NotFound("file")),
         StatusCode::RANGE_NOT_SATISFIABLE => return Ok(Played(not_within(&response, object))),
@@ -199,16 +210,52 @@ async fn play(
     Ok(Played(response))
 }
 
-/// A body that breaks off at `end`, and gives its place back with its last piece.
-fn until(end: Instant, body: Body, place: OwnedSemaphorePermit) -> Body {
-    let pieces = body.into_data_stream().map(move |piece| {
-        let _held = &place;
-        if Instant::now() >= end {
+/// What is asked again and again while a file is being sent.
+struct Sending {
+    app: App,
+    session: Option<SessionId>,
+    asked: Moment,
+    end: Moment,
+    /// Given back when the last piece is.
+    _place: StreamPlace,
+}
+
+impl Sending {
+    fn new(app: &App, query: &LinkQuery, place: StreamPlace) -> Self {
+        let now = app.clock.moment();
+        let left = u64::try_from(query.expires - app.clock.now().seconds()).unwrap_or_default();
+        let end = now + Duration::from_secs(left) + SLACK;
+        Self { app: app.clone(), session: query.session, asked: now, end, _place: place }
+    }
+
+    /// `body`, which breaks off when it may not be sent any more.
+    fn send(self, body: Body) -> Body {
+        let pieces = body.into_data_stream().map_err(io::Error::other);
+        Body::from_stream(stream::try_unfold(
+            (pieces, self),
+            |(mut pieces, mut sending)| async move {
+                let Some(piece) = pieces.try_next().await? else { return Ok::<_, io::Error>(None) };
+                sending.ensure_allowed().await?;
+                Ok(Some((piece, (pieces, sending))))
+            },
+        ))
+    }
+
+    async fn ensure_allowed(&mut self) -> io::Result<()> {
+        let now = self.app.clock.moment();
+        if now >= self.end {
             return Err(io::Error::other("the link ended a while ago"));
         }
-        piece.map_err(io::Error::other)
-    });
-    Body::from_stream(pieces)
+        let Some(session) = self.session.filter(|_| now.since(self.asked) >= ASK_EVERY) else {
+            return Ok(());
+        };
+        self.asked = now;
+        match videos::ensure_active(&self.app, session).await {
+            Err(Error::Forbidden(why)) => Err(io::Error::other(why)),
+            // A database that is away ends no session.
+            _ => Ok(()),
+        }
+    }
 }
 
 fn not_within(response: &Response, object: Object) -> Response {
@@ -234,50 +281,27 @@ async fn put(
         let detail = format!("the link is for Content-Type: {content_type}");
         return Err(Problem::new(codes::UNSUPPORTED_MEDIA_TYPE, detail));
     }
-    let wrong_size = || {
-        let detail = format!("the link is for {size_bytes} bytes");
-        Problem::new(codes::INVALID, detail).about("content-length")
-    };
     // Without it, what comes is counted.
     let length = headers.get(header::CONTENT_LENGTH);
     if length.is_some_and(|length| length.to_str().ok() != Some(&size_bytes.to_string())) {
-        return Err(wrong_size());
+        return Err(wrong_size(size_bytes));
     }
-    let file = videos::expected(&app, id).await.map_err(upload::logged)?;
-    let spool = app.storage.spool(Some(id)).await.map_err(upload::logged)?;
-    let body = request.into_body().into_data_stream();
-    let spool = receive(&app, spool, body, size_bytes).await?;
-    if spool.size_bytes() != size_bytes {
-        return Err(wrong_size());
-    }
-    videos::take_in(&app, &file, spool, app.clock.now()).await.map_err(upload::logged)?;
-    Ok(TakenIn)
+    let (file, teacher) = videos::expected(&app, id).await.map_err(upload::logged)?;
+    let mut spool = app.storage.spool(teacher, Some(id)).await.map_err(upload::logged)?;
+    let taken = take(&app, &file, &mut spool, request.into_body()).await;
+    spool.remove().await;
+    taken.map(|()| TakenIn)
 }
 
-#[cfg(test)]
-mod tests {
-    use std::{convert::Infallible, sync::Arc};
-
-    use bytes::Bytes;
-    use futures_util::stream;
-    use tokio::sync::Semaphore;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn a_body_without_end_breaks_off_and_gives_its_place_back() {
-        let places = Arc::new(Semaphore::new(1));
-        let place = Arc::clone(&places).try_acquire_owned().unwrap();
-        let endless = stream::repeat_with(|| Ok::<_, Infallible>(Bytes::from_static(b"film")));
-        let end = Instant::now() + Duration::from_millis(50);
-        let mut pieces = until(end, Body::from_stream(endless), place).into_data_stream();
-        assert_eq!(pieces.next().await.unwrap().unwrap(), "film");
-        while let Some(Ok(piece)) = pieces.next().await {
-            assert_eq!(piece, "film");
-        }
-        assert!(Instant::now() >= end);
-        assert_eq!(places.available_permits(), 0);
-        drop(pieces);
-        assert_eq!(places.available_permits(), 1);
+async fn take(app: &App, file: &VideoFile, spool: &mut Spool, body: Body) -> Result<(), Problem> {
+    receive(app, spool, body.into_data_stream(), file.size_bytes).await?;
+    if spool.size_bytes() != file.size_bytes {
+        return Err(wrong_size(file.size_bytes));
     }
+    videos::take_in(app, file, spool).await.map_err(upload::logged)
+}
+
+fn wrong_size(size_bytes: u64) -> Problem {
+    let detail = format!("the link is for {size_bytes} bytes");
+    Problem::new(codes::INVALID, detail).about("content-length")
 }

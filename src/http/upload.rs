@@ -104,18 +104,17 @@ pub(super) async fn closing(mut response: Response) -> Response {
 /// Reads all of `body` into `spool`, which has `most` bytes then, or fewer.
 pub(super) async fn receive<E>(
     app: &App,
-    spool: Spool,
-    body: impl Stream<Item = Result<Bytes, E>> + Unpin,
+    spool: &mut Spool,
+    mut body: impl Stream<Item = Result<Bytes, E>> + Unpin,
     most: u64,
-) -> Result<Spool, Problem> {
-    let (mut spool, mut body) = (spool, body);
+) -> Result<(), Problem> {
     let pause_max = app.config.server.body_timeout();
     let end = Instant::now() + app.config.storage.upload_url();
     loop {
         let patience = pause_max.min(end.saturating_duration_since(Instant::now()));
         let piece = match timeout(patience, body.next()).await {
             Err(_) => return Err(Problem::new(codes::TIMEOUT, "the file comes too slowly")),
-            Ok(None) => return Ok(spool),
+            Ok(None) => return Ok(()),
             Ok(Some(Err(_))) => return Err(Problem::new(codes::BAD_REQUEST, "the file broke off")),
             Ok(Some(Ok(piece))) => piece,
         };
@@ -142,30 +141,46 @@ async fn file(
     Path(path): Path<VideoPath>,
     FileForm(request): FileForm,
 ) -> Result<Json<VideoView>, Problem> {
-    let which = Which::from(path);
+    let (teacher, which, now) = (&teacher.user, Which::from(path), app.clock.now());
     // Before gigabytes come in.
-    let most = videos::room(&app, &teacher.user, which, app.clock.now()).await.map_err(logged)?;
-    let spool = app.storage.spool(None).await.map_err(logged)?;
+    let most = videos::room(&app, teacher, which, now).await.map_err(logged)?;
+    let mut spool = app.storage.spool(teacher.id, None).await.map_err(logged)?;
+    let listed = match read(&app, request, &mut spool, most).await {
+        Ok(content_type) => {
+            let (received, now) = ((content_type, &mut spool), app.clock.now());
+            videos::upload(&app, teacher, which, received, now).await.map_err(logged)
+        }
+        Err(problem) => Err(problem),
+    };
+    spool.remove().await;
+    Ok(Json(listed?.into()))
+}
+
+/// Reads the file of a form into `spool`, and says of which type it is.
+async fn read(
+    app: &App,
+    request: Request,
+    spool: &mut Spool,
+    most: u64,
+) -> Result<ContentType, Problem> {
     let unread = Unread::default();
     let request = request.map(|body| unread.count(body));
-    let mut form = Multipart::from_request(request, &app).await.map_err(|_| {
+    let mut form = Multipart::from_request(request, app).await.map_err(|_| {
         let detail = "send a form, with Content-Type: multipart/form-data";
         Problem::new(codes::UNSUPPORTED_MEDIA_TYPE, detail)
     })?;
-    let Some(part) = next(&app, &mut form).await? else {
+    let Some(part) = next(app, &mut form).await? else {
         return Err(invalid("file", "is missing"));
     };
-    let received = take(&app, part, (spool, most), &unread).await?;
-    if let Some(part) = next(&app, &mut form).await? {
+    let content_type = take(app, part, (spool, most), &unread).await?;
+    if let Some(part) = next(app, &mut form).await? {
         let name = part.name().unwrap_or_default();
         return Err(invalid(
             "file",
             if name == "file" { "is there twice" } else { "is not alone" },
         ));
     }
-    let now = app.clock.now();
-    let listed = videos::upload(&app, &teacher.user, which, received, now).await.map_err(logged)?;
-    Ok(Json(listed.into()))
+    Ok(content_type)
 }
 
 /// What of a form came in and was not given on: the reader of forms keeps it in memory, be it the head
@@ -214,9 +229,9 @@ fn broken(error: &MultipartError) -> Problem {
 async fn take(
     app: &App,
     part: Field<'_>,
-    (spool, most): (Spool, u64),
+    (spool, most): (&mut Spool, u64),
     unread: &Unread,
-) -> Result<(ContentType, Spool), Problem> {
+) -> Result<ContentType, Problem> {
     if part.name() != Some("file") {
         return Err(invalid("file", "is the only part that is taken"));
     }
@@ -224,10 +239,10 @@ async fn take(
     let content_type =
         content_type.map_err(|problem| invalid("file", &format!("its type {problem}")))?;
     let part = part.inspect_ok(|piece| unread.less(piece));
-    let spool = receive(app, spool, part, most).await?;
+    receive(app, spool, part, most).await?;
     match spool.size_bytes() {
         0 => Err(invalid("file", "is empty")),
-        _ => Ok((content_type, spool)),
+        _ => Ok(content_type),
     }
 }
 

@@ -15,19 +15,16 @@ use std::{
 use tokio::{
     fs,
     io::{AsyncReadExt, AsyncSeekExt},
-    sync::OwnedSemaphorePermit,
 };
+use tracing::warn;
 
-use super::{Found, Link, LinkKey, Spool, places::Places, spool::Room};
+use super::{Found, Link, LinkKey, Spool, StreamPlace, Watcher, places::Places, spool::Room};
 use crate::{
     config,
     error::{Error, Result},
-    id::{FileId, NodeId},
+    id::{FileId, NodeId, UserId},
     time::Timestamp,
 };
-
-/// What came in and was not touched for so long is nobody's any more.
-const INCOMING_KEPT: Duration = Duration::from_hours(48);
 
 /// A directory of files.
 #[derive(Debug)]
@@ -37,7 +34,9 @@ pub struct Local {
     node: NodeId,
     spools: AtomicU64,
     places: Places,
-    reserve_bytes: u64,
+    room: Room,
+    /// What came in and was not touched for so long is nobody's any more.
+    incoming_kept: Duration,
     keys: Vec<LinkKey>,
 }
 
@@ -49,18 +48,20 @@ impl Local {
         settings: &config::Storage,
     ) -> Self {
         Self {
+            room: Room::new(incoming(&directory), settings),
             directory,
             node,
             spools: AtomicU64::new(0),
             places: Places::new(settings),
-            reserve_bytes: settings.reserve_bytes,
+            // Coming in, and being passed on to S3, take that long at most; each.
+            incoming_kept: 2 * settings.upload_url(),
             keys,
         }
     }
 
     /// A place to send a file from, for as long as it is held.
-    pub fn stream(&self) -> Result<OwnedSemaphorePermit> {
-        self.places.stream()
+    pub fn stream(&self, watcher: Watcher) -> Result<StreamPlace> {
+        self.places.stream(watcher)
     }
 
     pub(super) fn url(&self, base: &str, link: &Link) -> String {
@@ -78,43 +79,48 @@ impl Local {
         self.directory.join(id.to_string())
     }
 
-    fn incoming(&self) -> PathBuf {
-        self.directory.join("incoming")
-    }
-
-    pub(super) async fn spool(&self, file: Option<FileId>) -> Result<Spool> {
-        let place = self.places.upload(file)?;
+    pub(super) async fn spool(&self, teacher: UserId, file: Option<FileId>) -> Result<Spool> {
+        let place = self.places.upload(teacher, file)?;
         let nth = self.spools.fetch_add(1, Ordering::Relaxed);
-        let path = self.incoming().join(format!("{}.{nth}", self.node));
+        let incoming = incoming(&self.directory);
+        let path = incoming.join(format!("{}.{nth}", self.node));
         let spool = async {
-            fs::create_dir_all(self.incoming()).await?;
-            let room = Room { directory: self.incoming(), reserve_bytes: self.reserve_bytes };
-            Spool::create(path, room, place).await
+            fs::create_dir_all(incoming).await?;
+            Spool::create(path, self.room.clone(), place).await
         };
         spool.await.map_err(|error| Error::storage("beginning to take a file in", error))
     }
 
     /// Gives what came in its name, once it is on the disk. A name is given once.
-    pub(super) async fn keep(&self, mut spool: Spool, id: FileId) -> Result<bool> {
+    pub(super) async fn keep(&self, spool: &mut Spool, id: FileId) -> Result<bool> {
         let keep = async {
             spool.sync().await?;
             match fs::hard_link(spool.path(), self.path_of(id)).await {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
                 linked => linked?,
             }
-            // Or the name could be lost with the power.
-            fs::File::open(&self.directory).await?.sync_all().await?;
+            self.sync_names().await?;
             Ok(true)
         };
         keep.await.map_err(|error: io::Error| Error::storage("keeping a file", error))
     }
 
     pub(super) async fn find(&self, id: FileId) -> Result<Option<Found>> {
-        match fs::metadata(self.path_of(id)).await {
-            Ok(found) => Ok(Some(Found { size_bytes: found.len(), content_type: None })),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Error::storage("looking for a file", error)),
-        }
+        let find = async {
+            let found = match fs::metadata(self.path_of(id)).await {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                found => found?,
+            };
+            // Whoever gave it its name may be about to do this, or have died before.
+            self.sync_names().await?;
+            Ok(Some(Found { size_bytes: found.len(), content_type: None }))
+        };
+        find.await.map_err(|error: io::Error| Error::storage("looking for a file", error))
+    }
+
+    /// Or a name could be lost with the power.
+    async fn sync_names(&self) -> io::Result<()> {
+        fs::File::open(&self.directory).await?.sync_all().await
     }
 
     pub(super) async fn read(&self, id: FileId, at: u64, length: u64) -> Result<Vec<u8>> {
@@ -134,13 +140,17 @@ impl Local {
     }
 
     pub(super) async fn sweep(&self) -> Result<()> {
-        sweep(&self.incoming())
+        sweep(&incoming(&self.directory), self.incoming_kept)
             .await
             .map_err(|error| Error::storage("removing what never came in", error))
     }
 }
 
-async fn sweep(incoming: &Path) -> io::Result<()> {
+fn incoming(directory: &Path) -> PathBuf {
+    directory.join("incoming")
+}
+
+async fn sweep(incoming: &Path, kept: Duration) -> io::Result<()> {
     let mut entries = match fs::read_dir(incoming).await {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         entries => entries?,
@@ -149,8 +159,12 @@ async fn sweep(incoming: &Path) -> io::Result<()> {
         // Somebody may just have finished it.
         let Ok(found) = entry.metadata().await else { continue };
         let age = found.modified()?.elapsed().unwrap_or_default();
-        if age > INCOMING_KEPT {
-            gone(fs::remove_file(entry.path()).await)?;
+        if age <= kept {
+            continue;
+        }
+        if let Err(error) = gone(fs::remove_file(entry.path()).await) {
+            // The others can go all the same.
+            warn!(%error, "could not remove {}: {error}", entry.path().display());
         }
     }
     Ok(())

@@ -11,6 +11,7 @@ mod link;
 mod local;
 mod places;
 mod s3;
+mod shares;
 mod spool;
 
 use std::time::Duration;
@@ -18,6 +19,7 @@ use std::time::Duration;
 pub use self::{
     link::{Action, Link, LinkKey},
     local::Local,
+    places::{StreamPlace, Watcher},
     s3::S3,
     spool::Spool,
 };
@@ -25,7 +27,7 @@ use crate::{
     config::{Config, StorageKind},
     domain::media::{ContentType, VideoFile},
     error::Result,
-    id::{FileId, NodeId, SessionId},
+    id::{FileId, NodeId, SessionId, UserId},
     time::Timestamp,
 };
 
@@ -139,18 +141,18 @@ impl Storage {
         }
     }
 
-    /// Begins to take in a file that comes through Murph: `file`, if it is known already which one. No
-    /// more than so many at once, and none on a disk that is nearly full.
-    pub async fn spool(&self, file: Option<FileId>) -> Result<Spool> {
+    /// Begins to take in a file of `teacher` that comes through Murph: `file`, if it is known already
+    /// which one. No more than so many at once, and none on a disk that is nearly full.
+    pub async fn spool(&self, teacher: UserId, file: Option<FileId>) -> Result<Spool> {
         match self {
-            Self::Local(local) | Self::S3 { spools: local, .. } => local.spool(file).await,
+            Self::Local(local) | Self::S3 { spools: local, .. } => local.spool(teacher, file).await,
         }
     }
 
     /// Makes what was taken in `object`, durably. `false`: there is one already, and it stays.
     pub async fn keep(
         &self,
-        spool: Spool,
+        spool: &mut Spool,
         object: Object,
         limit: Duration,
         now: Timestamp,

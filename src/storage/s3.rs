@@ -99,7 +99,7 @@ impl S3 {
     /// Sends what came in, as its holder could have done. `false`: there is such an object already.
     pub(super) async fn put(
         &self,
-        mut spool: Spool,
+        spool: &mut Spool,
         object: Object,
         limit: Duration,
         now: Timestamp,

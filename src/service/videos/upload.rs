@@ -16,7 +16,7 @@ use crate::{
         user::User,
     },
     error::{Error, Result},
-    id::FileId,
+    id::{FileId, UserId},
     storage::{self, Found, Object, Spool},
     time::Timestamp,
 };
@@ -105,27 +105,32 @@ fn ensure_taken(app: &App, content_type: ContentType) -> Result<()> {
     Err(Error::invalid("content_type", format!("is none of {}", names.join(", "))))
 }
 
-/// A file that somebody waits for, so that it makes sense to take it in.
-pub async fn expected(app: &App, id: FileId) -> Result<VideoFile> {
-    let file = db::video_files::find(&mut app.db.read().await?, id).await?;
+/// A file that somebody waits for, so that it makes sense to take it in, and whose it is.
+pub async fn expected(app: &App, id: FileId) -> Result<(VideoFile, UserId)> {
+    let mut tx = app.db.read().await?;
+    let file = db::video_files::find(&mut tx, id).await?;
     let file = file.filter(|file| file.status == FileStatus::Expected);
-    file.ok_or(Error::UploadOver)
+    let teacher = db::video_files::find_teacher(&mut tx, id).await?;
+    file.zip(teacher).ok_or(Error::UploadOver)
 }
 
 /// Keeps what came in for a file that is expected.
-pub async fn take_in(app: &App, file: &VideoFile, spool: Spool, now: Timestamp) -> Result<()> {
+pub async fn take_in(app: &App, file: &VideoFile, spool: &mut Spool) -> Result<()> {
     let limit = app.config.storage.upload_url();
-    if !app.storage.keep(spool, file.into(), limit, now).await? {
-        return Err(Error::UploadOver);
-    }
+    let is_new = app.storage.keep(spool, file.into(), limit, app.clock.now()).await?;
     let mut tx = app.db.begin().await?;
+    // Also when it was there already: whoever put it there may have died before saying so.
     let is_expected = db::video_files::set_uploaded(&mut tx, file.id).await?;
     let found = db::video_files::find(&mut tx, file.id).await?;
     tx.commit().await?;
-    // Confirmed meanwhile is fine. Discarded meanwhile, nobody else would ever remove it.
-    let is_over = found.is_none_or(|found| found.status == FileStatus::Discarded);
-    if !is_expected && is_over {
+    // Confirmed meanwhile is fine. Given up meanwhile, nobody else would remove it soon, or ever.
+    let is_over = found
+        .is_none_or(|found| matches!(found.status, FileStatus::Discarded | FileStatus::Failed));
+    let is_taken = is_new && (is_expected || !is_over);
+    if is_new && !is_taken {
         remove(app, [file.id]).await;
+    }
+    if !is_taken {
         return Err(Error::UploadOver);
     }
     info!(video.id = %file.video_id, file.id = %file.id, "took file {} in", file.id);
@@ -137,7 +142,7 @@ pub async fn upload(
     app: &App,
     teacher: &User,
     which: Which,
-    (content_type, spool): (ContentType, Spool),
+    (content_type, spool): (ContentType, &mut Spool),
     now: Timestamp,
 ) -> Result<ListedVideo> {
     if !content_type.begins_with(spool.first()) {
@@ -145,7 +150,7 @@ pub async fn upload(
     }
     let wanted = Wanted { content_type, size_bytes: spool.size_bytes() };
     let link = expect(app, teacher, which, wanted, now).await?;
-    take_in(app, &link.file, spool, now).await?;
+    take_in(app, &link.file, spool).await?;
     confirm(app, teacher, which).await
 }
 

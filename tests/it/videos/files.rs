@@ -136,6 +136,48 @@ async fn a_condition_is_kept_or_does_not_matter() {
 }
 
 #[tokio::test]
+async fn a_file_whose_keeper_died_is_not_lost() {
+    let studio = Studio::open().await;
+    let file = film(1_000, 1_000);
+    let link = studio.link(MP4, file.len()).await;
+    // It got its name, and nobody wrote that down.
+    let (place, _) = link["url"].as_str().unwrap().split_once('?').unwrap();
+    let media = studio.app.app.config.server.data_dir.join("media");
+    std::fs::create_dir_all(&media).unwrap();
+    std::fs::write(media.join(place.rsplit_once('/').unwrap().1), &file).unwrap();
+    studio.put(&link, film(2_000, 1_000)).await.refused(409, "upload_over");
+    assert_eq!(studio.video().await["status"], "uploaded");
+    assert_eq!(studio.post("confirm", json!({})).await.is(200).body["status"], "ready");
+    assert_eq!(studio.fetch(&studio.own_link().await, None).await.bytes().await.unwrap(), file);
+    studio.app.close().await;
+}
+
+#[tokio::test]
+async fn what_never_came_in_is_swept_away() {
+    let studio = Studio::open().await;
+    let incoming = studio.app.app.config.server.data_dir.join("media").join("incoming");
+    std::fs::create_dir_all(&incoming).unwrap();
+    let age = |name: &str, age: Duration| {
+        let entry = std::fs::File::open(incoming.join(name)).unwrap();
+        entry.set_modified(entry.metadata().unwrap().modified().unwrap() - age).unwrap();
+    };
+    for nth in 0..5 {
+        let (old, stuck) = (format!("old{nth}"), format!("stuck{nth}"));
+        std::fs::write(incoming.join(&old), "film").unwrap();
+        age(&old, Duration::from_hours(3));
+        // No file, so removing it fails, also for root.
+        std::fs::create_dir(incoming.join(&stuck)).unwrap();
+        age(&stuck, Duration::from_hours(3));
+    }
+    std::fs::write(incoming.join("young"), "film").unwrap();
+    age("young", Duration::from_mins(110));
+    studio.app.app.storage.sweep().await.unwrap();
+    assert_eq!(studio.stored(), (0, 1), "what is coming in may take so long");
+    assert!(incoming.join("young").exists());
+    studio.app.close().await;
+}
+
+#[tokio::test]
 async fn what_is_not_a_video_fails_and_says_why() {
     let studio = Studio::open().await;
     studio.post("confirm", json!({})).await.refused(409, "upload_missing");

@@ -263,3 +263,82 @@ async fn only_so_many_are_sent_at_once() {
     while studio.fetch(&url, Some("bytes=0-9")).await.status() != 206 {}
     studio.app.close().await;
 }
+
+/// Reads on, until it breaks off.
+async fn assert_breaks_off(mut sent: reqwest::Response) {
+    while let Ok(piece) = sent.chunk().await {
+        assert!(piece.is_some(), "all of it was sent");
+    }
+}
+
+#[tokio::test]
+async fn what_is_being_sent_breaks_off_with_its_session_and_its_link() {
+    let app = TestApp::start_with(|config| config.storage.streams_max = 1).await;
+    let studio = Studio::open_in(app, "0.60").await;
+    // More than the system keeps of what nobody reads.
+    studio.upload(MP4, &film(60_000, 32_000_000)).await;
+    let student = studio.app.student_with("30.00").await;
+    let session = start(&studio, &student).await["session"]["id"].clone();
+    let link = studio.watch_link(&student).await.is(200);
+    let mut sent = studio.fetch(link.body["url"].as_str().unwrap(), None).await;
+    for _ in 0..3 {
+        // Asked meanwhile, it goes on.
+        studio.app.app.clock.advance(Duration::from_secs(5));
+        assert!(!sent.chunk().await.unwrap().unwrap().is_empty());
+    }
+    student.post(&format!("/sessions/{}/end", session.as_str().unwrap()), json!({})).await.is(200);
+    studio.app.app.clock.advance(Duration::from_secs(5));
+    assert_breaks_off(sent).await;
+
+    let url = studio.own_link().await;
+    let mut sent = loop {
+        // A moment later the place of the first is free.
+        let sent = studio.fetch(&url, None).await;
+        if sent.status() == 200 {
+            break sent;
+        }
+    };
+    assert!(!sent.chunk().await.unwrap().unwrap().is_empty());
+    // A part that was asked for in time may still be on its way for a minute.
+    studio.app.app.clock.advance(Duration::from_secs(359));
+    assert!(!sent.chunk().await.unwrap().unwrap().is_empty());
+    Reply::of(studio.fetch(&url, None).await).await.refused(403, "forbidden");
+    let url = studio.own_link().await;
+    Reply::of(studio.fetch(&url, None).await).await.refused(503, "busy");
+    studio.app.app.clock.advance(Duration::from_secs(1));
+    assert_breaks_off(sent).await;
+    while studio.fetch(&url, Some("bytes=0-9")).await.status() != 206 {}
+    studio.app.close().await;
+}
+
+#[tokio::test]
+async fn nobody_has_all_the_places() {
+    let app = TestApp::start_with(|config| config.storage.streams_max = 10).await;
+    let studio = Studio::open_in(app, "0.60").await;
+    studio.upload(MP4, &film(60_000, 32_000_000)).await;
+    let student = studio.app.student_with("30.00").await;
+    start(&studio, &student).await;
+    let paid = studio.watch_link(&student).await.is(200).body["url"].as_str().unwrap().to_owned();
+    let open = studio.own_link().await;
+    let busy = async |url: &str| {
+        Reply::of(studio.fetch(url, Some("bytes=0-9")).await).await.refused(503, "busy");
+    };
+    // One session.
+    let mut held = Vec::new();
+    for _ in 0..8 {
+        held.push(studio.fetch(&paid, None).await);
+    }
+    assert!(held.iter().all(|sent| sent.status() == 200));
+    busy(&paid).await;
+    assert_eq!(studio.fetch(&open, Some("bytes=0-9")).await.status(), 206);
+    drop(held);
+    // Links that anybody may have.
+    let mut held = Vec::new();
+    while held.len() < 5 {
+        let sent = studio.fetch(&open, None).await;
+        held.extend((sent.status() == 200).then_some(sent));
+    }
+    busy(&open).await;
+    while studio.fetch(&paid, Some("bytes=0-9")).await.status() != 206 {}
+    studio.app.close().await;
+}

@@ -372,3 +372,86 @@ async fn nothing_comes_in_to_a_disk_that_is_nearly_full() {
     assert_eq!(studio.stored(), (0, 0));
     studio.app.close().await;
 }
+
+#[tokio::test]
+async fn what_others_may_write_before_they_look_stays_free_too() {
+    let app = TestApp::start_with(|config| {
+        let disk = rustix::fs::statvfs(&config.server.data_dir).unwrap();
+        // 100 GB less than there are, and 400 GB more than there are with what others may write.
+        let free = disk.f_bavail * disk.f_frsize;
+        config.storage.reserve_bytes = free.saturating_sub(100_000_000_000);
+        config.storage.uploads_at_once = 100_000;
+    })
+    .await;
+    let studio = Studio::open_in(app, "0.60").await;
+    let link = studio.link(MP4, 1_000).await;
+    studio.put(&link, film(1_000, 1_000)).await.refused(503, "storage_unavailable");
+    assert_eq!(studio.stored(), (0, 0));
+    studio.app.close().await;
+}
+
+#[tokio::test]
+async fn one_teacher_leaves_places_to_others() {
+    let mut studio = Studio::open().await;
+    let file = film(1_000, 100_000);
+    let mut stalled = Vec::new();
+    for nth in 1..=4 {
+        studio.path = add(&studio.app, &studio.teacher, studio.course, "Another part").await;
+        let link = studio.link(MP4, file.len()).await;
+        stalled.push(begin(&studio, &link, &file[..5_000]).await);
+        while studio.stored() != (0, nth) {
+            tokio::task::yield_now().await;
+        }
+    }
+    studio.path = add(&studio.app, &studio.teacher, studio.course, "One more").await;
+    let link = studio.link(MP4, file.len()).await;
+    let busy = studio.put(&link, file.clone()).await;
+    busy.refused(503, "busy");
+    assert_eq!(busy.headers["retry-after"], "1");
+    let form = Form::new().part("file", part(&file, MP4));
+    send(&studio, &studio.teacher, form).await.refused(503, "busy");
+
+    let other = Studio {
+        teacher: studio.app.teacher().await,
+        course: studio.course,
+        path: String::new(),
+        app: studio.app,
+    };
+    let course = other.app.course(&other.teacher, "1").await;
+    let path = add(&other.app, &other.teacher, course, "A part").await;
+    let other = Studio { course, path, ..other };
+    other.upload(MP4, &file).await;
+    drop(stalled);
+    while other.stored() != (1, 0) {
+        tokio::task::yield_now().await;
+    }
+    other.app.close().await;
+}
+
+#[tokio::test]
+async fn what_was_given_up_while_it_came_in_is_not_taken() {
+    let studio = Studio::open().await;
+    let file = film(1_000, 100_000);
+    // As another node would, which had found something else.
+    let fail = "UPDATE video_files SET status = 'failed', failure = 'is no film'";
+    for is_deleted in [false, true] {
+        let link = studio.link(MP4, file.len()).await;
+        let mut late = begin(&studio, &link, &file[..5_000]).await;
+        while studio.stored() != (0, 1) {
+            tokio::task::yield_now().await;
+        }
+        if is_deleted {
+            studio.teacher.send(reqwest::Method::DELETE, &studio.path, None, &[]).await.is(204);
+        } else {
+            let mut tx = studio.app.app.db.begin().await.unwrap();
+            crate::world::execute(&mut tx, fail).await.unwrap();
+            tx.commit().await.unwrap();
+        }
+        late.write_all(&file[5_000..]).await.unwrap();
+        let mut answer = [0; 12];
+        late.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 409");
+        assert_eq!(studio.stored(), (0, 0));
+    }
+    studio.app.close().await;
+}
