@@ -1,9 +1,11 @@
 //! Who may watch a video, and for how long a link to it is good.
 //!
-//! A student's link names the session it was given in, and Murph sends nothing by it once that has ended.
-//! It does so while the session has not begun to play: players load before they play. So what was
-//! downloaded while a session was open, watched or not, cannot be taken back; and a link to S3, which
-//! knows nothing of sessions, is good until it expires.
+//! A student's link names the session it was given in, and Murph sends nothing by it once that has ended:
+//! what is on its way then breaks off within seconds. It sends while the session has not begun to play:
+//! players load before they play. So what was downloaded while a session was open, watched or not, cannot
+//! be taken back; and a link to S3, which knows nothing of sessions, is good until it expires.
+
+use std::time::Duration;
 
 use super::Which;
 use crate::{
@@ -18,10 +20,13 @@ use crate::{
     error::{Error, Result},
     id::SessionId,
     money::Money,
-    service::identity::Caller,
+    service::{identity::Caller, nodes},
     storage::{self, Object},
     time::Timestamp,
 };
+
+/// The most that was watched in a session and is not written down yet: a few ticks, and a slow database.
+const UNWRITTEN_MAX: Duration = Duration::from_mins(1);
 
 /// A link by which a file is watched.
 #[derive(Clone, Debug)]
@@ -63,7 +68,7 @@ pub async fn playback(
     let (lifetime, session) = match (session, user) {
         _ if is_owner || listed.is_preview => (most, None),
         (Some(session), _) => {
-            let left = left_of(app, &session, now).await;
+            let left = unspent(app, &session, now).await?;
             let price = session.terms.price_per_minute;
             let lasts = playback_lasts(price, left, most);
             let lasts = lasts.ok_or_else(|| Error::InsufficientFunds {
@@ -89,12 +94,13 @@ pub async fn ensure_active(app: &App, session: SessionId) -> Result<()> {
     Err(Error::Forbidden("the link is of a session that has ended"))
 }
 
-/// What is left of the hold of an open session. If its meter does not say, as if all the time since its
-/// start had been watched.
-async fn left_of(app: &App, session: &Session, now: Timestamp) -> Money {
+/// What is left of the hold of an open session. If its meter does not say, as if it had been watched ever
+/// since that was written down last.
+async fn unspent(app: &App, session: &Session, now: Timestamp) -> Result<Money> {
     if let Some(glance) = app.errands.look(app, session).await {
-        return glance.held.checked_sub(glance.cost).unwrap_or_default();
+        return Ok(glance.held.checked_sub(glance.cost).unwrap_or_default());
     }
-    let age = now.since(session.started_at).min(meter::WATCHED_MAX);
-    session.held - meter::cost(session.terms.price_per_minute, age, session.held)
+    let written = nodes::last_known(app, session).await?.watched;
+    let watched = (written + UNWRITTEN_MAX).min(now.since(session.started_at));
+    Ok(session.held - meter::cost(session.terms.price_per_minute, watched, session.held))
 }

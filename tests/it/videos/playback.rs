@@ -1,13 +1,24 @@
 //! Who may watch a video, and for how long a link is good.
 
-use murph::time::Timestamp;
+use murph::{
+    db,
+    domain::{media::FileStatus, video::Video},
+    id::{LoginId, VideoId},
+    service::{
+        identity::Caller,
+        sessions,
+        videos::{self, Which},
+    },
+    time::Timestamp,
+};
 use serde_json::{Value, json};
 use std::time::Duration;
 
-use super::{MP4, Studio, film};
+use super::{MP4, Studio, file, film};
 use crate::{
-    harness::{Person, Reply, TestApp},
+    harness::{Person, Reply, TestApp, start_of},
     live::player::Player,
+    world::{World, dawn},
 };
 
 /// A video that can be played, on a course at this price.
@@ -203,6 +214,36 @@ async fn a_link_lasts_no_longer_than_the_money() {
     assert_eq!(player.until("extended").await["held"], "60.00");
     assert_eq!(seconds(&studio, &studio.watch_link(&student).await), 100);
     studio.app.close().await;
+}
+
+#[tokio::test]
+async fn who_paused_for_long_gets_a_link_also_when_the_meter_does_not_say() {
+    // Nobody listens on its bus. 30.00 are held, which last 100 seconds.
+    let world = World::start().await;
+    let (app, course) = (world.app(), world.course("18.00").await);
+    let student = world.student_with("30.00").await;
+    sessions::start(app, &student, &start_of(course.id), dawn()).await.unwrap();
+    let video = Video {
+        id: VideoId::new(dawn()),
+        course_id: course.id,
+        title: "A part".into(),
+        duration_ms: 600_000,
+        position: 0,
+        created_at: dawn(),
+    };
+    let which = Which { course_id: course.id, video_id: video.id };
+    let mut tx = app.db.begin().await.unwrap();
+    db::videos::insert(&mut tx, &video).await.unwrap();
+    let ready = file(video.id, FileStatus::Ready, dawn());
+    db::video_files::insert(&mut tx, &ready).await.unwrap();
+    tx.commit().await.unwrap();
+
+    let caller = Caller { user: student, login_id: LoginId::new(dawn()) };
+    let later = dawn() + Duration::from_hours(2);
+    let playback = videos::playback(app, Some(&caller), which, later).await.unwrap();
+    // As if it had been watched for a minute.
+    assert_eq!(playback.expires_at.since(later), Duration::from_secs(40));
+    world.close().await;
 }
 
 #[tokio::test]
