@@ -73,6 +73,7 @@ const PRIVATE: &[(&str, &str, &[&str])] = &[
     ("POST", "/admin/reviews/{review_id}/approve", &["admin"]),
     ("POST", "/admin/reviews/{review_id}/reject", &["admin"]),
     ("GET", "/admin/ledger/check", &["admin"]),
+    ("PUT", "/admin/courses/{course_id}/share", &["admin"]),
     ("POST", "/auth/logout", EVERYBODY),
 ];
 
