@@ -6,7 +6,7 @@ use sqlx::{
 };
 
 use crate::{
-    db::{Db, Tx, search},
+    db::{Db, Tx},
     error::{Error, Result},
 };
 
@@ -41,7 +41,7 @@ pub async fn up(db: &Db) -> Result<()> {
         }
     };
     result.map_err(explain)?;
-    search::fill(db).await
+    db.fill_index().await
 }
 
 /// Takes the last step back. `None` if there is none to take back.

@@ -253,6 +253,16 @@ impl Db {
         Ok(tx)
     }
 
+    /// Has the courses be found that a migration left without their words.
+    async fn fill_index(&self) -> Result<()> {
+        if search::is_missing(&mut self.read().await?).await? {
+            let mut tx = self.begin().await?;
+            search::fill(&mut tx).await?;
+            tx.commit().await?;
+        }
+        Ok(())
+    }
+
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {

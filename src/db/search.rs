@@ -1,5 +1,5 @@
 //! Finding courses by words. On SQLite by FTS5, to which the words of a title are given a second time,
-//! with an [`ARROW`] in front. On PostgreSQL by a table of words and courses, in the order in which these
+//! with an arrow in front. On PostgreSQL by a table of words and courses, in the order in which these
 //! are listed, and beside each course a tsvector of the words that it has.
 //!
 //! PostgreSQL's own index of tsvectors knows no order: a word of half of all courses would be found
@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::{
     db::{
-        Conn, Db, Tx,
+        Conn, Tx,
         catalogue::{Listed, ListedRow},
         courses,
     },
@@ -38,35 +38,31 @@ const BEGINNINGS_MAX: i64 = 2_000;
 /// In front of a word of a title. No word has it.
 const ARROW: char = '→';
 
-/// Has all courses be found that are on offer, if none is: words are cut here, and no migration can
-/// do so. Any number of nodes may try at once.
-pub async fn fill(db: &Db) -> Result<()> {
-    if !is_empty(&mut db.read().await?).await? {
-        return Ok(());
-    }
-    let mut tx = db.begin().await?;
+/// Has all courses be found that are on offer, if none is. Any number of nodes may try at once.
+pub(super) async fn fill(tx: &mut Tx) -> Result<()> {
     if let Conn::Postgres(conn) = tx.conn() {
         // Others wait for as long as it takes, and find it done.
         sqlx::query("SET LOCAL lock_timeout = 0").execute(&mut *conn).await?;
         let lock = "LOCK TABLE course_words IN SHARE ROW EXCLUSIVE MODE";
         sqlx::query(lock).execute(conn).await?;
     }
-    if !is_empty(&mut tx).await? {
-        return tx.rollback().await;
+    if !is_missing(tx).await? {
+        return Ok(());
     }
     let mut before = CourseId::from_uuid(Uuid::max());
     loop {
-        let courses = courses::list_before(&mut tx, before, FILLED_AT_ONCE).await?;
-        let Some(oldest) = courses.last() else { return tx.commit().await };
+        let courses = courses::list_before(tx, before, FILLED_AT_ONCE).await?;
+        let Some(oldest) = courses.last() else { return Ok(()) };
         before = oldest.id;
         for course in &courses {
-            index(&mut tx, course).await?;
+            index(tx, course).await?;
         }
     }
 }
 
-/// Whether there is something on offer, and nothing to be found.
-async fn is_empty(tx: &mut Tx) -> Result<bool> {
+/// Whether there is something on offer, and nothing to be found: words are cut here, and no migration
+/// can do so.
+pub(super) async fn is_missing(tx: &mut Tx) -> Result<bool> {
     Ok(on!(tx, conn => sqlx::query_scalar(
         "SELECT EXISTS (SELECT 1 FROM courses WHERE status = 'published')
             AND NOT EXISTS (SELECT 1 FROM course_words)",
