@@ -11,13 +11,16 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use http_body_util::BodyExt;
 use sha2::{Digest, Sha256};
 
+use super::{codes, error::Problem};
+
 /// How much of the hash is enough to tell two answers apart.
 const TAG_BYTES: usize = 15;
 
-/// Gives answers to GET a tag that follows from their text, and says "not modified" to whoever
-/// shows it again. The work is done all the same, so that what one may not see any more is gone.
+/// Gives answers to GET and HEAD a tag that follows from their text, and says "not modified" to
+/// whoever shows it again. The work is done all the same, so that what one may not see any more is
+/// gone.
 pub(super) async fn if_changed(request: Request, next: Next) -> Response {
-    if request.method() != Method::GET {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return next.run(request).await;
     }
     let known = request.headers().get(header::IF_NONE_MATCH).cloned();
@@ -27,7 +30,8 @@ pub(super) async fn if_changed(request: Request, next: Next) -> Response {
     }
     let (mut parts, body) = response.into_parts();
     let Ok(body) = body.collect().await else {
-        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+        let detail = "the answer broke off";
+        return Problem::new(codes::INTERNAL, detail).into_response();
     };
     let body = body.to_bytes();
     let tag = URL_SAFE_NO_PAD.encode(&Sha256::digest(&body)[..TAG_BYTES]);

@@ -156,6 +156,9 @@ async fn the_document_and_its_pages_are_served() {
 #[tokio::test]
 async fn the_type_of_a_problem_leads_to_its_explanation() {
     let app = TestApp::start().await;
+    let head = app.client.head(format!("{}/openapi.json", app.url)).send().await.unwrap();
+    assert_eq!(head.headers()["etag"], tag);
+    assert_eq!(head.headers()["content-length"], document.text.len().to_string().as_str());
     let problem = app.get("/api/v1/auth/me").await.is(401);
     let (path, fragment) = problem.body["type"].as_str().unwrap().split_once('#').unwrap();
     let page = get(&app, path, None).await.is(200);
