@@ -45,7 +45,8 @@ pub async fn expect(
     now: Timestamp,
 ) -> Result<UploadLink> {
     let Wanted { content_type, size_bytes } = wanted;
-    ensure_taken(app, content_type)?;
+    let is_taken = check_taken(app, content_type);
+    is_taken.map_err(|problem| Error::invalid("content_type", problem))?;
     let most = app.config.storage.max_bytes;
     if !(1..=most).contains(&size_bytes) {
         return Err(Error::invalid("size_bytes", format!("must be between 1 and {most}")));
@@ -96,13 +97,13 @@ pub async fn room(app: &App, teacher: &User, which: Which, now: Timestamp) -> Re
 }
 
 /// Whether files of this type are taken here.
-fn ensure_taken(app: &App, content_type: ContentType) -> Result<()> {
+fn check_taken(app: &App, content_type: ContentType) -> Result<(), String> {
     let taken = &app.config.storage.content_types;
     if taken.contains(&content_type) {
         return Ok(());
     }
     let names: Vec<&str> = taken.iter().map(|taken| taken.as_str()).collect();
-    Err(Error::invalid("content_type", format!("is none of {}", names.join(", "))))
+    Err(format!("is none of {}", names.join(", ")))
 }
 
 /// A file that somebody waits for, so that it makes sense to take it in, and whose it is.
@@ -145,6 +146,8 @@ pub async fn upload(
     (content_type, spool): (ContentType, &mut Spool),
     now: Timestamp,
 ) -> Result<ListedVideo> {
+    let is_taken = check_taken(app, content_type);
+    is_taken.map_err(|problem| Error::invalid("file", format!("its type {problem}")))?;
     if !content_type.begins_with(spool.first()) {
         return Err(Error::invalid("file", not_what_it_says(content_type)));
     }
