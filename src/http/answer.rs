@@ -12,7 +12,7 @@ use super::extract::Json;
 use crate::service::idempotency;
 
 /// Says that a request was done before.
-const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+pub(super) const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 /// 201: there is something new.
 #[derive(Debug)]

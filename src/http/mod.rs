@@ -202,13 +202,15 @@ fn panicked(panic: Box<dyn Any + Send>) -> Response {
 fn cors(server: &config::Server) -> CorsLayer {
     let origins = &server.cors_origins;
     let allowed = if origins.iter().any(|origin| origin == "*") {
+            answer::REPLAYED,
+            header::CONTENT_DISPOSITION,
         AllowOrigin::any()
     } else {
         AllowOrigin::list(origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()))
     };
     CorsLayer::new()
         .allow_origin(allowed)
-        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
+        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
         .allow_headers([
             header::AUTHORIZATION,
             header::CONTENT_TYPE,

@@ -261,6 +261,10 @@ async fn only_listed_pages_may_use_the_api() {
     // A page that is listed can read refusals too.
     let answer = wire.get_with("/nothing", "Origin: https://school.example\r\n").await;
     assert_eq!(answer.header("access-control-allow-origin"), Some("https://school.example"));
+    let exposed = answer.header("access-control-expose-headers").unwrap();
+    for name in ["idempotency-replayed", "content-disposition", "retry-after"] {
+        assert!(exposed.contains(name), "{exposed}");
+    }
     app.close().await;
 }
 
