@@ -14,7 +14,10 @@ use murph::{
     id::{CourseId, FileId, VideoId},
     time::Timestamp,
 };
-use reqwest::Response;
+use reqwest::{
+    RequestBuilder, Response,
+    header::{CONTENT_LENGTH, CONTENT_TYPE},
+};
 use serde_json::{Value, json};
 
 use crate::harness::{Person, Reply, TestApp};
@@ -113,12 +116,15 @@ impl Studio {
     }
 
     async fn fetch(&self, url: &str, range: Option<&str>) -> Response {
+        let headers = range.map(|range| ("range", range));
+        self.fetch_with(url, headers.as_slice()).await
+    }
+
+    async fn fetch_with(&self, url: &str, headers: &[(&str, &str)]) -> Response {
         let request = self.app.client.get(url);
-        let request = match range {
-            Some(range) => request.header("range", range),
-            None => request,
-        };
-        request.send().await.unwrap()
+        let with =
+            |request: RequestBuilder, (name, value): &(&str, &str)| request.header(*name, *value);
+        headers.iter().fold(request, with).send().await.unwrap()
     }
 
     /// Says how many files were removed; the job that does the same may have been first.

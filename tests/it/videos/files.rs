@@ -178,6 +178,29 @@ async fn what_never_came_in_is_swept_away() {
 }
 
 #[tokio::test]
+#[tokio::test]
+async fn a_file_that_a_client_has_is_not_sent_again() {
+    let studio = Studio::open().await;
+    studio.upload(MP4, &film(1_000, 1_000)).await;
+    let url = studio.own_link().await;
+    let whole = studio.fetch(&url, None).await;
+    let header = |name: &str| whole.headers()[name].to_str().unwrap().to_owned();
+    let (tag, modified) = (header("etag"), header("last-modified"));
+    for (condition, status) in [
+        (("if-none-match", tag.as_str()), 304),
+        (("if-none-match", "\"another\""), 200),
+        (("if-modified-since", modified.as_str()), 304),
+        (("if-modified-since", "Thu, 01 Jan 1970 00:00:00 GMT"), 200),
+        // It never becomes another one.
+        (("if-match", "\"another\""), 200),
+        (("if-unmodified-since", "Thu, 01 Jan 1970 00:00:00 GMT"), 200),
+    ] {
+        let response = studio.fetch_with(&url, &[condition]).await;
+        assert_eq!(response.status(), status, "{condition:?}");
+    }
+    studio.app.close().await;
+}
+
 async fn what_is_not_a_video_fails_and_says_why() {
     let studio = Studio::open().await;
     studio.post("confirm", json!({})).await.refused(409, "upload_missing");
