@@ -16,7 +16,7 @@ use crate::{
     error::{Error, Result},
     http::{
         extract::{Caller, Json, Query},
-        page::{self, Page},
+        page::{self, Cursor, Limit, Page},
     },
     id::{CategoryId, UserId},
     money::{Currency, Money},
@@ -51,9 +51,9 @@ pub(super) struct CoursesQuery {
     min_rating: Option<String>,
     /// Of one's own courses, and of what was not looked for by words: by price if a price is named, or else by rating if one is.
     sort: Option<Sort>,
-    #[schemars(with = "Option<page::Limit>")]
-    limit: Option<u32>,
-    cursor: Option<String>,
+    #[serde(default)]
+    limit: Limit,
+    cursor: Option<Cursor>,
 }
 
 pub(super) async fn list(
@@ -61,8 +61,8 @@ pub(super) async fn list(
     caller: Option<Caller>,
     Query(query): Query<CoursesQuery>,
 ) -> Result<Json<Page<CourseView>>> {
-    let limit = page::limit(query.limit)?;
-    let cursor = query.cursor.as_deref().map(page::read_cursor).transpose()?;
+    let limit = query.limit;
+    let cursor = query.cursor.as_ref().map(Cursor::text);
     let has_range = query.min_price.is_some() || query.max_price.is_some();
     let sort = query.sort.unwrap_or(match &query.min_rating {
         _ if has_range => Sort::Cheapest,
@@ -92,20 +92,19 @@ pub(super) async fn list(
         if query.sort.is_some() {
             return Err(Error::invalid("sort", "a search of what is on offer has its own order"));
         }
-        let at = Found::read(cursor.as_deref())?;
-        let found = courses::search(&mut tx, words, &filter, at, limit + 1).await?;
-        return Ok(Json(Page::new(found, limit, |(tier, listed)| {
+        let at = Found::read(cursor)?;
+        let found = courses::search(&mut tx, words, &filter, at, limit.entries() + 1).await?;
+        return Ok(Json(Page::new(found, limit.entries(), |(tier, listed)| {
             Found { tier: *tier, after: Some(listed.course.id) }.to_string()
         })));
     }
-    let after = (sort, cursor.as_deref().map(read_place).transpose()?);
+    let after = (sort, cursor.map(read_place).transpose()?);
     let found = if let Some(words) = words {
-        courses::search_own(&mut tx, &words, &filter, after, limit + 1).await?
+        courses::search_own(&mut tx, &words, &filter, after, limit.entries() + 1).await?
     } else {
-        let more = i64::try_from(limit + 1).expect("a page is small");
-        db::catalogue::list(&mut tx, &filter, after, more).await?
+        db::catalogue::list(&mut tx, &filter, after, limit.and_one()).await?
     };
-    Ok(Json(Page::new(found, limit, |listed| {
+    Ok(Json(Page::new(found, limit.entries(), |listed| {
         let Place { id, value } = listed.place(sort);
         format!("{id} {value}")
     })))

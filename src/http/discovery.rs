@@ -13,7 +13,7 @@ use crate::{
         answer::NoContent,
         extract::{Json, Path, Query, Student},
         openapi::{Routes, routes},
-        page::{self, Page},
+        page::{Cursor, Limit, Page},
     },
     id::{ChatId, CourseId},
     money::{Currency, Money},
@@ -109,9 +109,9 @@ async fn chat(
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct HistoryQuery {
-    #[schemars(with = "Option<page::Limit>")]
-    limit: Option<u32>,
-    cursor: Option<String>,
+    #[serde(default)]
+    limit: Limit,
+    cursor: Option<Cursor>,
 }
 
 async fn history(
@@ -119,16 +119,10 @@ async fn history(
     Student(student): Student,
     Query(query): Query<HistoryQuery>,
 ) -> Result<Json<Page<ChatView>>> {
-    let limit = page::limit(query.limit)?;
-    let before = match query.cursor {
-        Some(cursor) => {
-            Some(page::read_cursor(&cursor)?.parse().map_err(|_| page::not_a_cursor())?)
-        }
-        None => None,
-    };
-    let one_more = i64::try_from(limit + 1).expect("a page is small");
-    let found = discovery::history(&app, student.user.id, before, one_more).await?;
-    Ok(Json(Page::new(found, limit, |shown| shown.chat.id.to_string())))
+    let HistoryQuery { limit, cursor } = query;
+    let before = cursor.as_ref().map(Cursor::read).transpose()?;
+    let found = discovery::history(&app, student.user.id, before, limit.and_one()).await?;
+    Ok(Json(Page::new(found, limit.entries(), |shown| shown.chat.id.to_string())))
 }
 
 async fn forget(State(app): State<App>, Student(student): Student) -> Result<NoContent> {

@@ -1,10 +1,15 @@
 //! Lists: `limit` and `cursor` in, `{data, has_more, next_cursor}` out.
 
+use std::{fmt::Display, str::FromStr};
+
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize, de};
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    time::Timestamp,
+};
 
 /// How many entries a page has if nothing is said.
 const LIMIT_DEFAULT: u32 = 20;
@@ -18,25 +23,40 @@ const LIMIT_MAX: u32 = 100;
 pub(super) struct Page<T> {
     data: Vec<T>,
     has_more: bool,
-    /// What to send as `cursor` for the next page.
+    /// What to send as `cursor` for the next page; nothing if this is the last.
     next_cursor: Option<String>,
 }
 
-/// How many entries to give; 20 if nothing is said.
-#[derive(JsonSchema)]
-pub(super) struct Limit(
-    #[expect(dead_code, reason = "only the document speaks of it")]
-    #[schemars(range(min = 1, max = LIMIT_MAX))]
-    u32,
-);
+/// How many entries to give.
+#[derive(Clone, Copy, Debug, JsonSchema)]
+#[schemars(extend("default" = LIMIT_DEFAULT))]
+pub(super) struct Limit(#[schemars(range(min = 1, max = LIMIT_MAX))] u32);
 
-/// The size of the page that is asked for.
-pub(super) fn limit(asked: Option<u32>) -> Result<usize> {
-    let limit = asked.unwrap_or(LIMIT_DEFAULT);
-    if (1..=LIMIT_MAX).contains(&limit) {
-        Ok(usize::try_from(limit).expect("a page is small"))
-    } else {
-        Err(Error::invalid("limit", format!("must be between 1 and {LIMIT_MAX}")))
+impl Limit {
+    pub(super) fn entries(self) -> usize {
+        usize::try_from(self.0).expect("a page is small")
+    }
+
+    /// One more than that shows whether there are more.
+    pub(super) fn and_one(self) -> i64 {
+        i64::from(self.0) + 1
+    }
+}
+
+impl Default for Limit {
+    fn default() -> Self {
+        Self(LIMIT_DEFAULT)
+    }
+}
+
+impl<'de> Deserialize<'de> for Limit {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let limit = u32::deserialize(deserializer)?;
+        if (1..=LIMIT_MAX).contains(&limit) {
+            Ok(Self(limit))
+        } else {
+            Err(de::Error::custom(format!("must be between 1 and {LIMIT_MAX}")))
+        }
     }
 }
 
@@ -65,13 +85,53 @@ impl<T> Page<T> {
     }
 }
 
-/// What a cursor says. It is nobody's business how it is made, but it is not secret either.
-pub(super) fn read_cursor(cursor: &str) -> Result<String> {
-    let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| not_a_cursor())?;
-    let text = String::from_utf8(bytes).map_err(|_| not_a_cursor())?;
-    if text.contains('\0') { Err(not_a_cursor()) } else { Ok(text) }
+/// Where to go on: the `next_cursor` of the page before.
+// What it says. It is nobody's business how it is made, but it is not secret either.
+#[derive(Clone, Debug, JsonSchema)]
+pub(super) struct Cursor(String);
+
+impl<'de> Deserialize<'de> for Cursor {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let bytes = URL_SAFE_NO_PAD.decode(String::deserialize(deserializer)?).ok();
+        let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
+        let text = text.filter(|text| !text.contains('\0'));
+        text.map(Self).ok_or_else(|| de::Error::custom(NOT_A_CURSOR))
+    }
 }
 
+impl Cursor {
+    pub(super) fn text(&self) -> &str {
+        &self.0
+    }
+
+    /// One that says one thing.
+    pub(super) fn read<T: FromStr>(&self) -> Result<T> {
+        self.0.parse().map_err(|_| not_a_cursor())
+    }
+
+    pub(super) fn moment(&self) -> Result<Timestamp> {
+        read_moment(&self.0)
+    }
+
+    /// One that was made by [`place`].
+    pub(super) fn place<T: FromStr>(&self) -> Result<(Timestamp, T)> {
+        let (at, which) = self.0.split_once('|').ok_or_else(not_a_cursor)?;
+        Ok((read_moment(at)?, which.parse().map_err(|_| not_a_cursor())?))
+    }
+}
+
+/// The place of an entry among others of other moments, and of the same one.
+pub(super) fn place(at: Timestamp, which: impl Display) -> String {
+    format!("{}|{which}", at.micros())
+}
+
+fn read_moment(micros: &str) -> Result<Timestamp> {
+    let at = micros.parse().ok().and_then(Timestamp::from_micros);
+    at.filter(|at| (Timestamp::EPOCH..=Timestamp::END).contains(at)).ok_or_else(not_a_cursor)
+}
+
+const NOT_A_CURSOR: &str = "is not one that a list gave";
+
 pub(super) fn not_a_cursor() -> Error {
-    Error::invalid("cursor", "is not one that a list gave")
+    Error::invalid("cursor", NOT_A_CURSOR)
 }

@@ -20,7 +20,7 @@ use crate::{
         answer::{Ensured, Kept},
         extract::{Caller, IdempotencyKey, Json, Path, Query, Student, Teacher},
         openapi::{Routes, routes},
-        page::{self, Page},
+        page::{self, Cursor, Limit, Page},
     },
     id::{SessionId, TopUpId},
     money::{Amount, Currency, Money},
@@ -155,9 +155,9 @@ struct TransactionsQuery {
     from: Option<Timestamp>,
     /// Before this moment.
     to: Option<Timestamp>,
-    #[schemars(with = "Option<page::Limit>")]
-    limit: Option<u32>,
-    cursor: Option<String>,
+    #[serde(default)]
+    limit: Limit,
+    cursor: Option<Cursor>,
 }
 
 /// One entry of an account's history.
@@ -193,11 +193,13 @@ async fn transactions(
     caller: Caller,
     Query(query): Query<TransactionsQuery>,
 ) -> Result<Json<Page<TransactionView>>> {
-    let limit = page::limit(query.limit)?;
+    let limit = query.limit;
     let filter = filter(&app, &caller.user, query)?;
-    let one_more = i64::try_from(limit + 1).expect("a page is small");
-    let found = db::transactions::list(&mut app.db.read().await?, &filter, one_more).await?;
-    Ok(Json(Page::new(found, limit, cursor_at)))
+    let mut tx = app.db.read().await?;
+    let found = db::transactions::list(&mut tx, &filter, limit.and_one()).await?;
+    let place =
+        |entry: &Transaction| page::place(entry.at, format!("{}|{}", entry.kind, entry.reference));
+    Ok(Json(Page::new(found, limit.entries(), place)))
 }
 
 fn filter(app: &App, user: &User, query: TransactionsQuery) -> Result<Filter> {
@@ -227,20 +229,8 @@ fn filter(app: &App, user: &User, query: TransactionsQuery) -> Result<Filter> {
     })
 }
 
-fn cursor_at(entry: &Transaction) -> String {
-    format!("{}|{}|{}", entry.at.micros(), entry.kind, entry.reference)
-}
-
-fn read_position(cursor: &str) -> Result<Position> {
-    let text = page::read_cursor(cursor)?;
-    let mut parts = text.splitn(3, '|');
-    let at = parts.next().and_then(|micros| micros.parse().ok());
-    let known = Timestamp::EPOCH..=Timestamp::END;
-    let at = at.and_then(Timestamp::from_micros).filter(|at| known.contains(at));
-    match (at, parts.next(), parts.next()) {
-        (Some(at), Some(kind), Some(reference)) => {
-            Ok(Position { at, kind: kind.to_owned(), reference: reference.to_owned() })
-        }
-        _ => Err(Error::invalid("cursor", "is not one that a list gave")),
-    }
+fn read_position(cursor: &Cursor) -> Result<Position> {
+    let (at, rest): (_, String) = cursor.place()?;
+    let (kind, reference) = rest.split_once('|').ok_or_else(page::not_a_cursor)?;
+    Ok(Position { at, kind: kind.to_owned(), reference: reference.to_owned() })
 }

@@ -23,7 +23,7 @@ use crate::{
         courses::shown,
         extract::{Admin, Caller, IdempotencyKey, Json, Path, Query, Student, Teacher},
         openapi::{Routes, routes},
-        page::{self, Page},
+        page::{self, Cursor, Limit, Page},
     },
     id::{CourseId, ReviewId, SessionId, UserId},
     money::{Currency, Money},
@@ -194,9 +194,9 @@ async fn create(
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct PageQuery {
-    #[schemars(with = "Option<page::Limit>")]
-    limit: Option<u32>,
-    cursor: Option<String>,
+    #[serde(default)]
+    limit: Limit,
+    cursor: Option<Cursor>,
 }
 
 async fn list(
@@ -215,9 +215,9 @@ async fn list(
 struct ReviewsQuery {
     status: Option<ReviewStatus>,
     course_id: Option<CourseId>,
-    #[schemars(with = "Option<page::Limit>")]
-    limit: Option<u32>,
-    cursor: Option<String>,
+    #[serde(default)]
+    limit: Limit,
+    cursor: Option<Cursor>,
 }
 
 async fn of_teacher(
@@ -238,9 +238,9 @@ struct AllReviewsQuery {
     /// Only those that a teacher contests and nobody has decided on.
     #[serde(default)]
     contested: bool,
-    #[schemars(with = "Option<page::Limit>")]
-    limit: Option<u32>,
-    cursor: Option<String>,
+    #[serde(default)]
+    limit: Limit,
+    cursor: Option<Cursor>,
 }
 
 async fn of_everybody(
@@ -260,24 +260,12 @@ async fn page<T>(
     query: PageQuery,
     view: impl Fn(Listed) -> T,
 ) -> Result<Json<Page<T>>> {
-    let limit = page::limit(query.limit)?;
-    let after = query.cursor.as_deref().map(read_place).transpose()?;
-    let one_more = i64::try_from(limit + 1).expect("a page is small");
+    let PageQuery { limit, cursor } = query;
+    let after = cursor.as_ref().map(Cursor::place).transpose()?;
     let filter = Filter { of, status, after };
-    let found = db::reviews::list(&mut app.db.read().await?, &filter, one_more).await?;
-    let place =
-        |Listed { review, .. }: &Listed| format!("{} {}", review.created_at.micros(), review.id);
-    Ok(Json(Page::with(found, limit, place, view)))
-}
-
-fn read_place(cursor: &str) -> Result<(Timestamp, ReviewId)> {
-    let text = page::read_cursor(cursor)?;
-    let place = text.split_once(' ').and_then(|(micros, id)| {
-        let at = Timestamp::from_micros(micros.parse().ok()?)?;
-        let is_known = (Timestamp::EPOCH..=Timestamp::END).contains(&at);
-        Some((at, id.parse().ok()?)).filter(|_| is_known)
-    });
-    place.ok_or_else(page::not_a_cursor)
+    let found = db::reviews::list(&mut app.db.read().await?, &filter, limit.and_one()).await?;
+    let place = |Listed { review, .. }: &Listed| page::place(review.created_at, review.id);
+    Ok(Json(Page::with(found, limit.entries(), place, view)))
 }
 
 async fn show(

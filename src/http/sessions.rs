@@ -22,7 +22,7 @@ use crate::{
         answer::{Created, Repeatable},
         extract::{Caller, IdempotencyKey, Json, Path, Query, Student},
         openapi::{Routes, routes},
-        page::{self, Page},
+        page::{self, Cursor, Limit, Page},
     },
     id::{CourseId, SessionId, UserId},
     money::{Amount, Currency, Money},
@@ -86,6 +86,7 @@ struct SessionView {
     started_at: Timestamp,
     ended_at: Option<Timestamp>,
     end_reason: Option<EndReason>,
+    #[schemars(range(max = 100))]
     /// Of the whole course.
     watch_percentage: u8,
 }
@@ -265,9 +266,9 @@ async fn receipt(
 struct ListQuery {
     status: Option<SessionStatus>,
     course_id: Option<CourseId>,
-    #[schemars(with = "Option<page::Limit>")]
-    limit: Option<u32>,
-    cursor: Option<String>,
+    #[serde(default)]
+    limit: Limit,
+    cursor: Option<Cursor>,
 }
 
 async fn list(
@@ -280,27 +281,13 @@ async fn list(
         Role::Teacher => Of::Teacher(caller.user.id),
         Role::Admin => return Err(Error::Forbidden("this is for students and teachers")),
     };
-    let limit = page::limit(query.limit)?;
-    let after = match query.cursor {
-        Some(cursor) => read_position(&cursor)?,
-        None => Position { started_at: Timestamp::END, id: SessionId::from_uuid(Uuid::max()) },
+    let ListQuery { status, course_id, limit, cursor } = query;
+    let (started_at, id) = match cursor {
+        Some(cursor) => cursor.place()?,
+        None => (Timestamp::END, SessionId::from_uuid(Uuid::max())),
     };
-    let filter = Filter { of, status: query.status, course_id: query.course_id, after };
-    let one_more = i64::try_from(limit + 1).expect("a page is small");
-    let found = db::seen::list(&mut app.db.read().await?, &filter, one_more).await?;
-    Ok(Json(Page::new(found, limit, cursor_at)))
-}
-
-fn cursor_at(seen: &Seen) -> String {
-    format!("{}|{}", seen.session.started_at.micros(), seen.session.id)
-}
-
-fn read_position(cursor: &str) -> Result<Position> {
-    let text = page::read_cursor(cursor)?;
-    let position = text.split_once('|').and_then(|(micros, id)| {
-        let started_at = Timestamp::from_micros(micros.parse().ok()?)?;
-        let is_known = (Timestamp::EPOCH..=Timestamp::END).contains(&started_at);
-        Some(Position { started_at, id: id.parse().ok()? }).filter(|_| is_known)
-    });
-    position.ok_or_else(|| Error::invalid("cursor", "is not one that a list gave"))
+    let filter = Filter { of, status, course_id, after: Position { started_at, id } };
+    let found = db::seen::list(&mut app.db.read().await?, &filter, limit.and_one()).await?;
+    let place = |seen: &Seen| page::place(seen.session.started_at, seen.session.id);
+    Ok(Json(Page::new(found, limit.entries(), place)))
 }

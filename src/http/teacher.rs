@@ -27,7 +27,7 @@ use crate::{
         courses::CourseView,
         extract::{Json, Query, Teacher},
         openapi::{Routes, routes},
-        page::{self, Page},
+        page::{self, Cursor, Limit, Page},
     },
     id::{CourseId, SessionId, UserId},
     money::{Currency, Money},
@@ -127,9 +127,9 @@ struct EarningsQuery {
     /// That of one's profile if nothing is said, or else UTC.
     #[schemars(with = "Option<Zone>")]
     time_zone: Option<String>,
-    #[schemars(with = "Option<page::Limit>")]
-    limit: Option<u32>,
-    cursor: Option<String>,
+    #[serde(default)]
+    limit: Limit,
+    cursor: Option<Cursor>,
 }
 
 /// The days somebody asks for.
@@ -251,8 +251,7 @@ async fn list_earnings(
     let days = (query.from.as_deref(), query.to.as_deref());
     let now = app.clock.now();
     let range = Range::read(&teacher, days, query.time_zone.as_deref(), now)?;
-    let limit = page::limit(query.limit)?;
-    let cursor = query.cursor.as_deref().map(page::read_cursor).transpose()?;
+    let EarningsQuery { limit, cursor, .. } = query;
     let of = (teacher.user.id, currency);
     let step = match query.by {
         By::Day => Step::Day,
@@ -261,12 +260,12 @@ async fn list_earnings(
             return Err(Error::invalid("course_id", "is for earnings by day or by hour"));
         }
         By::Session => {
-            let page = entries(&app, of, &range, (cursor.as_deref(), limit)).await?;
+            let page = entries(&app, of, &range, (cursor.as_ref(), limit)).await?;
             return Ok(Json(EarningsPage::Entries(page)));
         }
     };
-    let before = cursor.as_deref().map(read_moment).transpose()?;
-    let periods = range.zone.periods(step, range.days, (now, before), limit + 1);
+    let before = cursor.as_ref().map(Cursor::moment).transpose()?;
+    let periods = range.zone.periods(step, range.days, (now, before), limit.entries() + 1);
     let mut tx = app.db.read().await?;
     let found = earnings::by_period(&mut tx, of, query.course_id, &periods).await?;
     let view = |(period, figures): (Period, Figures)| PeriodView {
@@ -277,36 +276,25 @@ async fn list_earnings(
         figures: figures.into(),
     };
     let found: Vec<PeriodView> = found.into_iter().map(view).collect();
-    let page = Page::new(found, limit, |last: &PeriodView| last.begin.micros().to_string());
-    Ok(Json(EarningsPage::Periods(page)))
-}
-
-fn read_moment(cursor: &str) -> Result<Timestamp> {
-    let at = cursor.parse().ok().and_then(Timestamp::from_micros);
-    at.filter(|at| (Timestamp::EPOCH..=Timestamp::END).contains(at)).ok_or_else(page::not_a_cursor)
+    let cursor = |last: &PeriodView| last.begin.micros().to_string();
+    Ok(Json(EarningsPage::Periods(Page::new(found, limit.entries(), cursor))))
 }
 
 async fn entries(
     app: &App,
     (teacher, currency): (UserId, Currency),
     range: &Range,
-    (cursor, limit): (Option<&str>, usize),
+    (cursor, limit): (Option<&Cursor>, Limit),
 ) -> Result<Page<EntryView>> {
-    let after = cursor.map(read_place).transpose()?;
+    let after = cursor.map(Cursor::place).transpose()?;
+    let after = after.map(|(at, journal_id)| Place { at, journal_id });
     let account = Owner::Earnings(teacher).account(currency);
-    let one_more = i64::try_from(limit + 1).expect("a page is small");
     let order = (Order::NewestFirst, after);
     let mut tx = app.db.read().await?;
-    let found = db::income::list(&mut tx, account, range.period(), order, one_more).await?;
+    let found = db::income::list(&mut tx, account, range.period(), order, limit.and_one()).await?;
     let found = found.into_iter().map(|entry| (entry, currency)).collect();
-    Ok(Page::new(found, limit, |(entry, _): &(Entry, Currency)| {
-        format!("{} {}", entry.at.micros(), entry.journal_id)
-    }))
-}
-
-fn read_place(cursor: &str) -> Result<Place> {
-    let (at, journal_id) = cursor.split_once(' ').ok_or_else(page::not_a_cursor)?;
-    Ok(Place { at: read_moment(at)?, journal_id: journal_id.to_owned() })
+    let place = |(entry, _): &(Entry, Currency)| page::place(entry.at, &entry.journal_id);
+    Ok(Page::new(found, limit.entries(), place))
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -341,9 +329,9 @@ async fn export_earnings(
 #[serde(deny_unknown_fields)]
 struct CoursesQuery {
     status: Option<CourseStatus>,
-    #[schemars(with = "Option<page::Limit>")]
-    limit: Option<u32>,
-    cursor: Option<String>,
+    #[serde(default)]
+    limit: Limit,
+    cursor: Option<Cursor>,
 }
 
 /// One's own course, with what it has brought.
@@ -366,15 +354,12 @@ async fn courses(
     Teacher(teacher): Teacher,
     Query(query): Query<CoursesQuery>,
 ) -> Result<Json<Page<OwnCourse>>> {
-    let limit = page::limit(query.limit)?;
-    let cursor = query.cursor.as_deref().map(page::read_cursor).transpose()?;
-    let after =
-        cursor.map(|cursor| cursor.parse().map_err(|_| page::not_a_cursor())).transpose()?;
-    let filter = Filter::all_of(Shelf::Own(teacher.user.id), query.status);
+    let CoursesQuery { status, limit, cursor } = query;
+    let after = cursor.as_ref().map(Cursor::read).transpose()?;
+    let filter = Filter::all_of(Shelf::Own(teacher.user.id), status);
     let after = (Sort::Newest, after.map(|id| CoursePlace { id, value: 0 }));
-    let one_more = i64::try_from(limit + 1).expect("a page is small");
     let mut tx = app.db.read().await?;
-    let found = db::catalogue::list(&mut tx, &filter, after, one_more).await?;
+    let found = db::catalogue::list(&mut tx, &filter, after, limit.and_one()).await?;
     let found = earnings::of_courses(&app, &mut tx, teacher.user.id, found).await?;
-    Ok(Json(Page::new(found, limit, |(listed, _)| listed.course.id.to_string())))
+    Ok(Json(Page::new(found, limit.entries(), |(listed, _)| listed.course.id.to_string())))
 }
