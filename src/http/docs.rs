@@ -1,7 +1,7 @@
 //! `/openapi.json`, and pages that show it. They need nothing from anywhere else: the page and what
 //! it runs are one file, compiled in, and a policy forbids it everything but that and the document.
 
-use std::{fmt::Write, sync::LazyLock};
+use std::{borrow::Cow, fmt::Write, sync::LazyLock};
 
 use axum::{
     http::{HeaderValue, StatusCode, header},
@@ -67,7 +67,7 @@ impl Output for Document {
     }
 }
 
-struct Page(String);
+struct Page(Cow<'static, str>);
 
 impl IntoResponse for Page {
     fn into_response(self) -> Response {
@@ -88,7 +88,7 @@ async fn document() -> Document {
 }
 
 async fn page() -> Page {
-    Page(PAGE.to_owned())
+    Page(PAGE.into())
 }
 
 async fn errors() -> Page {
@@ -99,12 +99,14 @@ async fn errors() -> Page {
             .expect("writing to a string cannot fail");
     }
     let style = between(PAGE, "style");
-    Page(format!(
-        "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>Problems - Murph</title>\n\
+    let page = format!(
+        "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width\">\n<title>Problems - Murph</title>\n\
          <link rel=\"icon\" href=\"data:,\">\n<style>{style}</style>\n<main>\n<h1>Problems</h1>\n\
-         <p>What <code>code</code> says never changes its meaning. <a href=\"../docs\">All routes</a>\n\
+         <p>What <code>code</code> says never changes its meaning. <a href=\"/docs\">All routes</a>\n\
          <table>\n<tr><th>code<th>status<th>what it means\n{rows}</table>\n</main>\n"
-    ))
+    );
+    Page(page.into())
 }
 
 #[cfg(test)]
