@@ -38,7 +38,8 @@ super::word_enum! {
     }
 }
 
-/// Money from a gateway into a wallet. Its owner sees it as it is serialised.
+/// Money from a gateway into a wallet.
+// Its owner sees it as it is serialised.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct TopUp {
     pub id: TopUpId,
@@ -55,7 +56,8 @@ pub struct TopUp {
     pub created_at: Timestamp,
 }
 
-/// Money from a teacher's earnings to a gateway. Its owner sees it as it is serialised.
+/// Money from a teacher's earnings to a gateway.
+// Its owner sees it as it is serialised.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Payout {
     pub id: PayoutId,

@@ -50,12 +50,15 @@ pub(super) fn routes() -> Routes {
     }
 }
 
+const TOKEN_TYPE: &str = "Bearer";
+
 /// What it takes to stay signed in.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Tokens")]
 struct TokenResponse {
     access_token: String,
     refresh_token: String,
+    #[schemars(extend("const" = TOKEN_TYPE))]
     token_type: &'static str,
     /// Of the access token, in seconds.
     expires_in: u64,
@@ -67,7 +70,7 @@ impl TokenResponse {
         Self {
             access_token: tokens.access_token,
             refresh_token: tokens.refresh_token,
-            token_type: "Bearer",
+            token_type: TOKEN_TYPE,
             expires_in: app.config.auth.access_token_seconds,
             user: UserView::of_oneself(user),
         }
@@ -79,7 +82,8 @@ impl TokenResponse {
 struct RegisterRequest {
     #[schemars(extend("format" = "email"))]
     email: String,
-    #[schemars(length(max = PASSWORD_MAX))]
+    /// How long it must be at least, the operator says.
+    #[schemars(length(min = 1, max = PASSWORD_MAX))]
     password: String,
     #[schemars(length(min = 1, max = NAME_MAX))]
     name: String,
@@ -106,6 +110,7 @@ async fn register(
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct LoginRequest {
+    #[schemars(extend("format" = "email"))]
     email: String,
     password: String,
 }
@@ -188,7 +193,8 @@ async fn update(
 #[serde(deny_unknown_fields)]
 struct PasswordRequest {
     current_password: String,
-    #[schemars(length(max = PASSWORD_MAX))]
+    /// How long it must be at least, the operator says.
+    #[schemars(length(min = 1, max = PASSWORD_MAX))]
     new_password: String,
 }
 

@@ -41,6 +41,7 @@ pub(super) struct CoursesQuery {
     teacher_id: Option<UserId>,
     /// Whatever is not on offer is only for its teacher.
     status: Option<CourseStatus>,
+    /// The default one if prices are compared and nothing is said.
     currency: Option<Currency>,
     #[schemars(with = "Option<Price>")]
     min_price: Option<String>,

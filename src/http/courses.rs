@@ -119,6 +119,25 @@ impl From<Listed> for CourseView {
     }
 }
 
+crate::domain::word_enum! {
+    /// A status that a teacher may give a course; deleting has a method of its own.
+    GivenStatus {
+        Draft = "draft",
+        Published = "published",
+        Archived = "archived",
+    }
+}
+
+impl From<GivenStatus> for CourseStatus {
+    fn from(status: GivenStatus) -> Self {
+        match status {
+            GivenStatus::Draft => Self::Draft,
+            GivenStatus::Published => Self::Published,
+            GivenStatus::Archived => Self::Archived,
+        }
+    }
+}
+
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct CourseRequest {
@@ -128,8 +147,10 @@ struct CourseRequest {
     #[schemars(length(max = DESCRIPTION_MAX))]
     description: String,
     category_id: Option<CategoryId>,
-    status: Option<CourseStatus>,
+    /// On offer if nothing is said.
+    status: Option<GivenStatus>,
     price_per_minute: Price,
+    /// The default one if nothing is said.
     currency: Option<Currency>,
     /// Who shares in what students pay, beside the platform; what is left is the teacher's.
     #[serde(default)]
@@ -146,7 +167,7 @@ async fn create(
         title: title(&body.title)?,
         description: description(&body.description)?,
         category_id: body.category_id,
-        status: status(body.status)?.unwrap_or(CourseStatus::Published),
+        status: body.status.map_or(CourseStatus::Published, CourseStatus::from),
         price_per_minute: body.price_per_minute,
         currency: currency_or_default(&app, body.currency)?,
         partners: partners(body.partners),
@@ -165,7 +186,7 @@ struct CourseUpdateRequest {
     /// `null` takes the course out of its category.
     #[serde(default)]
     category_id: CategoryChange,
-    status: Option<CourseStatus>,
+    status: Option<GivenStatus>,
     price_per_minute: Option<Price>,
     currency: Option<Currency>,
     #[schemars(length(max = PARTNERS_MAX))]
@@ -182,7 +203,7 @@ async fn update(
         title: body.title.as_deref().map(title).transpose()?,
         description: body.description.as_deref().map(description).transpose()?,
         category: body.category_id,
-        status: status(body.status)?,
+        status: body.status.map(CourseStatus::from),
         price_per_minute: body.price_per_minute,
         currency: match body.currency {
             Some(currency) => Some(currency_or_default(&app, Some(currency))?),
@@ -235,14 +256,6 @@ fn description(text: &str) -> Result<String> {
     parse_description(text).map_err(|problem| Error::invalid("description", problem))
 }
 
-/// A status somebody may give a course; deleting has a method of its own.
-fn status(status: Option<CourseStatus>) -> Result<Option<CourseStatus>> {
-    match status {
-        Some(CourseStatus::Deleted) => Err(Error::invalid("status", "send DELETE instead")),
-        status => Ok(status),
-    }
-}
-
 fn partners(named: Vec<Object<PartnerRequest>>) -> Vec<Partner> {
     let partner = |Object(PartnerRequest { name, basis_points })| Partner { name, basis_points };
     named.into_iter().map(partner).collect()
@@ -253,7 +266,7 @@ fn partners(named: Vec<Object<PartnerRequest>>) -> Vec<Partner> {
 struct CourseDetails {
     #[serde(flatten)]
     course: CourseView,
-    video_count: usize,
+    video_count: u64,
     duration_ms: u64,
     statistics: Statistics,
     /// How far the student is who asks; `null` for anybody else.
@@ -273,6 +286,7 @@ struct Statistics {
 #[schemars(rename = "CourseProgress")]
 struct ProgressView {
     watched_ms: u64,
+    #[schemars(range(max = 100))]
     watch_percentage: u8,
     videos: Vec<VideoProgressView>,
 }
@@ -285,6 +299,7 @@ struct VideoProgressView {
     /// Where the student was last.
     position_ms: u64,
     watched_ms: u64,
+    #[schemars(range(max = 100))]
     watch_percentage: u8,
 }
 
@@ -308,7 +323,7 @@ async fn show(
     };
     Ok(Json(CourseDetails {
         course: listed.into(),
-        video_count: videos.len(),
+        video_count: u64::try_from(videos.len()).expect("a course has few videos"),
         duration_ms: videos.iter().map(|video| video.duration_ms).sum(),
         statistics: Statistics { sessions: brought.sessions, watched_ms: brought.watched_ms },
         progress,

@@ -11,14 +11,13 @@ use axum::{
 };
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Map, Value, json};
 use tracing::{error, warn};
 
 use super::{
     codes::{self, Code},
     docs, observe,
 };
-use crate::error::Error;
+use crate::{error::Error, id::SessionId, money::Money};
 
 /// When to ask again after a queue of ours was full.
 const RETRY_BUSY: Duration = Duration::from_secs(1);
@@ -33,8 +32,25 @@ pub struct Problem {
     detail: String,
     param: Option<String>,
     retry_after_seconds: Option<u32>,
-    /// What else there is to say, by name.
-    members: Map<String, Value>,
+    /// Hardly any has some, and all are passed around.
+    members: Box<Members>,
+}
+
+/// What some codes say more.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
+struct Members {
+    /// With `insufficient_funds`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Money")]
+    required: Option<Money>,
+    /// With `insufficient_funds`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Money")]
+    available: Option<Money>,
+    /// With `session_active`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "SessionId")]
+    session_id: Option<SessionId>,
 }
 
 impl Problem {
@@ -45,7 +61,7 @@ impl Problem {
             detail: detail.into(),
             param: None,
             retry_after_seconds: None,
-            members: Map::new(),
+            members: Box::default(),
         }
     }
 
@@ -65,9 +81,8 @@ impl Problem {
     }
 
     #[must_use]
-    fn with(mut self, member: &str, value: Value) -> Self {
-        self.members.insert(member.to_owned(), value);
-        self
+    fn with(self, members: Members) -> Self {
+        Self { members: Box::new(members), ..self }
     }
 
     #[must_use]
@@ -81,8 +96,7 @@ impl Problem {
     }
 }
 
-/// What went wrong (RFC 9457). Some codes say more: `insufficient_funds` has `required` and
-/// `available`, `session_active` the `session_id`.
+/// What went wrong (RFC 9457).
 // In the order in which they are read best.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Problem")]
@@ -90,21 +104,23 @@ pub(super) struct Body<'a> {
     /// Where the code is explained.
     r#type: String,
     title: &'a str,
+    #[schemars(range(min = 400, max = 599))]
     status: u16,
     /// In words, for people.
     detail: &'a str,
     /// What to branch on.
+    #[schemars(with = "Code")]
     code: &'a str,
     /// The field, parameter or header that is to blame.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     param: Option<&'a str>,
     /// What the request is called in the logs.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    // Without it only outside of a request, which is in unit tests.
     #[schemars(with = "String")]
     request_id: Option<String>,
     #[serde(flatten)]
-    members: &'a Map<String, Value>,
+    members: &'a Members,
 }
 
 impl IntoResponse for Problem {
@@ -150,9 +166,12 @@ impl From<Error> for Problem {
         match error {
             Error::Invalid { param, .. } => problem.about(param),
             Error::InsufficientFunds { required, available } => {
-                problem.with("required", json!(required)).with("available", json!(available))
+                let (required, available) = (Some(required), Some(available));
+                problem.with(Members { required, available, ..Members::default() })
             }
-            Error::SessionActive(session) => problem.with("session_id", json!(session)),
+            Error::SessionActive(session) => {
+                problem.with(Members { session_id: Some(session), ..Members::default() })
+            }
             Error::RateLimited { retry_after } => problem.retry_after(retry_after),
             Error::Busy => problem.retry_after(RETRY_BUSY),
             Error::Unavailable(_) | Error::Storage { .. } => problem.retry_after(RETRY_UNAVAILABLE),
@@ -230,8 +249,10 @@ fn with_causes(error: &Error) -> String {
 mod tests {
     use std::sync::Arc;
 
+    use serde_json::{Value, json};
+
     use super::*;
-    use crate::{id::SessionId, money::Money, time::Timestamp};
+    use crate::time::Timestamp;
 
     fn every_error() -> Vec<Error> {
         let (required, available) = (Money::from_micros(30_000_000), Money::ZERO);
@@ -248,6 +269,9 @@ mod tests {
             Error::SessionActive(SessionId::new(Timestamp::EPOCH)),
             Error::SessionEnded,
             Error::SessionNotEnded,
+            Error::SessionCancelled,
+            Error::AlreadyReviewed,
+            Error::ReviewClosed("an admin has decided"),
             Error::Fenced,
             Error::OutOfRange("the wallet is full"),
             Error::IdempotencyKeyReused,

@@ -53,6 +53,7 @@ pub(super) fn routes() -> Routes {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct CurrencyRequest {
+    /// The default one if nothing is said.
     currency: Option<Currency>,
 }
 
@@ -104,6 +105,7 @@ async fn balance(
 #[serde(deny_unknown_fields)]
 struct AmountRequest {
     amount: Amount,
+    /// The default one if nothing is said.
     currency: Option<Currency>,
 }
 
@@ -146,6 +148,7 @@ async fn pay_out(
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct TransactionsQuery {
+    /// The default one if nothing is said.
     currency: Option<Currency>,
     #[serde(rename = "type")]
     kind: Option<TransactionType>,

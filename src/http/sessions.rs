@@ -13,8 +13,9 @@ use crate::{
         seen::{Filter, Of, Position, Seen},
     },
     domain::{
+        meter::Phase,
         progress::course_percentage,
-        session::{EndReason, Session, SessionStatus},
+        session::{EndReason, SessionStatus},
         user::Role,
     },
     error::{Error, Result},
@@ -72,9 +73,7 @@ struct SessionView {
     course_title: String,
     teacher_id: UserId,
     status: SessionStatus,
-    /// `opening`, `playing`, `paused`, `stalled`, `suspended` or `detached`; `active` if the node that
-    /// meters it did not say; `settled` if it has ended.
-    phase: &'static str,
+    phase: PhaseView,
     price_per_minute: Money,
     currency: Currency,
     held: Money,
@@ -86,8 +85,8 @@ struct SessionView {
     started_at: Timestamp,
     ended_at: Option<Timestamp>,
     end_reason: Option<EndReason>,
-    #[schemars(range(max = 100))]
     /// Of the whole course.
+    #[schemars(range(max = 100))]
     watch_percentage: u8,
 }
 
@@ -102,7 +101,7 @@ impl From<Seen> for SessionView {
             course_title,
             teacher_id: session.teacher_id,
             status: session.status,
-            phase: phase(&session),
+            phase: session.status.into(),
             price_per_minute: session.terms.price_per_minute,
             currency: session.terms.currency,
             held: session.held,
@@ -119,11 +118,32 @@ impl From<Seen> for SessionView {
     }
 }
 
-/// What is going on in a session. Whether it is playing just now, only its meter knows.
-fn phase(session: &Session) -> &'static str {
-    match session.status {
-        SessionStatus::Active => "active",
-        SessionStatus::Completed | SessionStatus::Cancelled => "settled",
+/// What is going on in a session.
+#[derive(Serialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(rename = "SessionPhase")]
+enum PhaseView {
+    Metered(Phase),
+    Unmetered(Unmetered),
+}
+
+/// Whether it is playing just now, only its meter knows.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+enum Unmetered {
+    /// The node that meters it did not say.
+    Active,
+    /// It has ended.
+    Settled,
+}
+
+impl From<SessionStatus> for PhaseView {
+    fn from(status: SessionStatus) -> Self {
+        Self::Unmetered(match status {
+            SessionStatus::Active => Unmetered::Active,
+            SessionStatus::Completed | SessionStatus::Cancelled => Unmetered::Settled,
+        })
     }
 }
 
@@ -134,7 +154,7 @@ async fn live_view(app: &App, seen: Seen) -> SessionView {
     let view = SessionView::from(seen);
     match glance {
         Some(Glance { phase, watched_ms, cost, held }) => {
-            SessionView { phase: phase.as_str(), watched_ms, cost, held, ..view }
+            SessionView { phase: PhaseView::Metered(phase), watched_ms, cost, held, ..view }
         }
         None => view,
     }
@@ -163,6 +183,7 @@ fn yes() -> bool {
 struct StartView {
     session: SessionView,
     /// Where the player connects.
+    #[schemars(extend("format" = "uri"))]
     ws_url: String,
     /// What it comes with; nothing if the session has ended by now.
     ticket: Option<String>,
@@ -207,6 +228,7 @@ fn ws_url(app: &App, id: SessionId) -> String {
 #[schemars(rename = "Ticket")]
 struct TicketView {
     ticket: String,
+    #[schemars(extend("format" = "uri"))]
     ws_url: String,
     expires_in_seconds: u64,
 }

@@ -115,6 +115,7 @@ struct EarningsQuery {
     /// Days if nothing is said.
     #[serde(default)]
     by: By,
+    /// The default one if nothing is said.
     currency: Option<Currency>,
     /// Not for each session.
     course_id: Option<CourseId>,
@@ -234,7 +235,7 @@ impl From<(Entry, Currency)> for EntryView {
     }
 }
 
-/// A page of either.
+/// A page of days or hours, or of sessions and bonuses.
 #[derive(Serialize, JsonSchema)]
 #[serde(untagged)]
 enum EarningsPage {
@@ -300,6 +301,7 @@ async fn entries(
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ExportQuery {
+    /// The default one if nothing is said.
     currency: Option<Currency>,
     #[schemars(with = "Option<Day>")]
     from: Option<String>,

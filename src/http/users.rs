@@ -38,7 +38,7 @@ pub(super) struct UserView {
     name: String,
     role: Role,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String")]
+    #[schemars(with = "String", extend("format" = "email"))]
     email: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "UserStatus")]

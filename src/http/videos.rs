@@ -249,11 +249,15 @@ struct UploadRequest {
     size_bytes: u64,
 }
 
+const UPLOAD_METHOD: &str = "PUT";
+
 /// How to send a file: a request with this method, these headers and the file as its body.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "UploadLink")]
 struct UploadView {
+    #[schemars(extend("const" = UPLOAD_METHOD))]
     method: &'static str,
+    #[schemars(extend("format" = "uri"))]
     url: String,
     headers: UploadHeaders,
     expires_at: Timestamp,
@@ -280,7 +284,7 @@ async fn upload_url(
     let now = app.clock.now();
     let link = videos::expect(&app, &teacher.user, path.into(), wanted, now).await?;
     let view = UploadView {
-        method: "PUT",
+        method: UPLOAD_METHOD,
         url: link.url,
         headers: UploadHeaders {
             content_type: link.file.content_type,
@@ -300,9 +304,11 @@ async fn confirm(
     Ok(Json(videos::confirm(&app, &teacher.user, path.into()).await?.into()))
 }
 
+/// A link to a file, good for a while.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "PlaybackLink")]
 struct PlaybackView {
+    #[schemars(extend("format" = "uri"))]
     url: String,
     expires_at: Timestamp,
     content_type: ContentType,

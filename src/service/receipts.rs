@@ -70,6 +70,7 @@ pub struct VideoLine {
     pub title: String,
     pub watched_ms: u64,
     pub position_ms: u64,
+    #[schemars(range(max = 100))]
     pub watch_percentage: u8,
 }
 

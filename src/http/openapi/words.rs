@@ -13,6 +13,7 @@ use crate::{
         course::{CategoryChange, PRICE_MAX, Price},
         review::{Rating, Share},
     },
+    http::codes::{self, Code},
     id::CategoryId,
     money::{AMOUNT_MAX, Amount, BasisPoints, Currency, Money},
     time::Timestamp,
@@ -118,5 +119,17 @@ impl JsonSchema for CategoryChange {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         generator.subschema_for::<Option<CategoryId>>()
+    }
+}
+
+/// The whole table.
+impl JsonSchema for Code {
+    fn schema_name() -> Cow<'static, str> {
+        "ProblemCode".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let names: Vec<_> = codes::ALL.iter().map(|code| code.name).collect();
+        json_schema!({ "type": "string", "enum": names })
     }
 }
