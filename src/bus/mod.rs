@@ -15,6 +15,7 @@ mod redis;
 
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
@@ -114,7 +115,8 @@ enum Backend {
 }
 
 /// Whether other nodes can be told anything.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Reach {
     /// There are none to tell.
     InProcess,

@@ -31,7 +31,9 @@ pub(super) fn routes() -> Routes {
         /// Make an account and sign in.
         ///
         /// As student or teacher; admins are made on the command line.
-        POST "/auth/register" => register [EMAIL_TAKEN FORBIDDEN BUSY];
+        POST "/auth/register" => register [
+            EMAIL_TAKEN WRONG_CREDENTIALS FORBIDDEN BUSY
+        ];
         /// Sign in.
         POST "/auth/login" => login [WRONG_CREDENTIALS FORBIDDEN BUSY];
         /// Trade a refresh token for the next one and a new access token.

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     codes::{self, Code},
-    openapi::{self, Body, Operation, Output, Promise, Routes, routes},
+    openapi::{self, Operation, Output, Promise, Routes, routes},
 };
 
 const PAGE: &str = include_str!("../../web/docs.html");
@@ -62,8 +62,8 @@ impl IntoResponse for Document {
 
 impl Output for Document {
     fn describe(operation: &mut Operation<'_>) {
-        let body = Body { media_type: "application/json", schema: json!({ "type": "object" }) };
-        operation.answers(StatusCode::OK, Promise::of(StatusCode::OK, body));
+        let schema = json!({ "type": "object", "description": "OpenAPI 3.1." });
+        operation.answers(StatusCode::OK, Promise::of("application/json", schema));
     }
 }
 
@@ -78,8 +78,8 @@ impl IntoResponse for Page {
 
 impl Output for Page {
     fn describe(operation: &mut Operation<'_>) {
-        let body = Body { media_type: "text/html", schema: json!({ "type": "string" }) };
-        operation.answers(StatusCode::OK, Promise::of(StatusCode::OK, body));
+        let schema = json!({ "type": "string", "description": "A page." });
+        operation.answers(StatusCode::OK, Promise::of("text/html", schema));
     }
 }
 

@@ -27,7 +27,7 @@ use crate::{
     error::{Error, OrLog, Result},
     http::{
         extract::Json,
-        openapi::{Body, Operation, Output, Promise, Routes, routes},
+        openapi::{Operation, Output, Promise, Routes, routes},
     },
     telemetry::Metrics,
     time::whole_ms,
@@ -68,45 +68,80 @@ struct Verdict<T> {
 
 impl<T: Serialize> IntoResponse for Verdict<T> {
     fn into_response(self) -> Response {
-        let status = if self.is_fine { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-        (status, Json(self.report)).into_response()
+        let report = Json(self.report);
+        if self.is_fine {
+            return report.into_response();
+        }
+        // Earlier one would be told the same.
+        let retry_after = [(header::RETRY_AFTER, BELIEVED_FOR.as_secs())];
+        (StatusCode::SERVICE_UNAVAILABLE, retry_after, report).into_response()
     }
 }
 
 impl<T: JsonSchema> Output for Verdict<T> {
     fn describe(operation: &mut Operation<'_>) {
         operation.answers_json::<T>(StatusCode::OK);
-        operation.answers_json::<T>(StatusCode::SERVICE_UNAVAILABLE);
+        let schema = operation.written::<T>();
+        let report = Promise::of("application/json", schema).described("Not all is well.");
+        operation.answers(StatusCode::SERVICE_UNAVAILABLE, report.with(&["Retry-After"]));
     }
 }
 
+/// The process runs.
 #[derive(Serialize, JsonSchema)]
 struct Liveness {
+    #[schemars(extend("const" = ALIVE))]
     status: &'static str,
 }
 
+const ALIVE: &str = "ok";
+
+/// Whether requests should be sent here, and why.
 #[derive(Serialize, JsonSchema)]
 struct Readiness {
-    /// `ready` or `not_ready`.
-    status: &'static str,
+    status: Ready,
     checks: Vec<Check>,
 }
 
 #[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+enum Ready {
+    Ready,
+    NotReady,
+}
+
+/// How Murph is.
+#[derive(Serialize, JsonSchema)]
 struct Health {
-    /// `healthy` or `unhealthy`.
-    status: &'static str,
-    /// `connected` or `disconnected`.
-    database: &'static str,
-    /// `development` or `production`.
-    environment: &'static str,
+    /// Never `degraded`.
+    status: Wellness,
+    database: Connection,
+    environment: Mode,
     version: &'static str,
 }
 
 #[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+enum Wellness {
+    Healthy,
+    Degraded,
+    Unhealthy,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+enum Connection {
+    Connected,
+    Disconnected,
+}
+
+/// How everything is that Murph leans on.
+#[derive(Serialize, JsonSchema)]
 struct ServicesHealth {
-    /// `healthy`, `degraded` or `unhealthy`.
-    status: &'static str,
+    status: Wellness,
     services: Services,
 }
 
@@ -118,15 +153,21 @@ struct Services {
 
 #[derive(Serialize, JsonSchema)]
 struct DatabaseHealth {
-    /// `up` or `down`.
-    status: &'static str,
+    status: UpOrDown,
     ms: u64,
 }
 
 #[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+enum UpOrDown {
+    Up,
+    Down,
+}
+
+#[derive(Serialize, JsonSchema)]
 struct BusHealth {
-    /// `in_process`, `up` or `away`.
-    status: &'static str,
+    status: Reach,
 }
 
 /// Numbers in Prometheus' text format.
@@ -141,8 +182,8 @@ impl IntoResponse for MetricsText {
 impl Output for MetricsText {
     fn describe(operation: &mut Operation<'_>) {
         let schema = operation.written::<String>();
-        let body = Body { media_type: Metrics::CONTENT_TYPE, schema };
-        operation.answers(StatusCode::OK, Promise::of(StatusCode::OK, body));
+        let numbers = Promise::of(Metrics::CONTENT_TYPE, schema).described("What was counted.");
+        operation.answers(StatusCode::OK, numbers);
     }
 }
 
@@ -166,7 +207,7 @@ struct DatabaseChecks {
 }
 
 async fn live() -> Json<Liveness> {
-    Json(Liveness { status: "ok" })
+    Json(Liveness { status: ALIVE })
 }
 
 async fn ready(
@@ -184,7 +225,7 @@ async fn ready(
         at_once("not_stopping", !app.stop.is_cancelled()),
     ];
     let is_fine = checks.iter().all(|check| check.ok);
-    let status = if is_fine { "ready" } else { "not_ready" };
+    let status = if is_fine { Ready::Ready } else { Ready::NotReady };
     Verdict { is_fine, report: Readiness { status, checks } }
 }
 
@@ -193,16 +234,13 @@ async fn health(
     Extension(probe): Extension<Arc<Probe>>,
 ) -> Verdict<Health> {
     let is_connected = probe.ask(&app).await.write.ok;
-    let environment = match app.config.server.mode {
-        Mode::Development => "development",
-        Mode::Production => "production",
+    let (status, database) = if is_connected {
+        (Wellness::Healthy, Connection::Connected)
+    } else {
+        (Wellness::Unhealthy, Connection::Disconnected)
     };
-    let report = Health {
-        status: if is_connected { "healthy" } else { "unhealthy" },
-        database: if is_connected { "connected" } else { "disconnected" },
-        environment,
-        version: env!("CARGO_PKG_VERSION"),
-    };
+    let environment = app.config.server.mode;
+    let report = Health { status, database, environment, version: env!("CARGO_PKG_VERSION") };
     Verdict { is_fine: is_connected, report }
 }
 
@@ -211,19 +249,15 @@ async fn services(
     Extension(probe): Extension<Arc<Probe>>,
 ) -> Verdict<ServicesHealth> {
     let database = probe.ask(&app).await.write;
-    let bus = match app.bus.reach() {
-        Reach::InProcess => "in_process",
-        Reach::Up => "up",
-        Reach::Away => "away",
-    };
+    let bus = app.bus.reach();
     let status = match (database.ok, bus) {
-        (false, _) => "unhealthy",
-        (true, "away") => "degraded",
-        (true, _) => "healthy",
+        (false, _) => Wellness::Unhealthy,
+        (true, Reach::Away) => Wellness::Degraded,
+        (true, Reach::Up | Reach::InProcess) => Wellness::Healthy,
     };
     let services = Services {
         database: DatabaseHealth {
-            status: if database.ok { "up" } else { "down" },
+            status: if database.ok { UpOrDown::Up } else { UpOrDown::Down },
             ms: database.ms,
         },
         bus: BusHealth { status: bus },

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{
     extract::Json,
-    openapi::{Body, Operation, Output, Promise, Routes, routes},
+    openapi::{Operation, Output, Promise, Routes, routes},
 };
 use crate::app::App;
 
@@ -36,11 +36,11 @@ impl Output for KeySet {
     fn describe(operation: &mut Operation<'_>) {
         let schema = serde_json::json!({
             "type": "object",
+            "description": "A JSON Web Key Set.",
             "required": ["keys"],
             "properties": { "keys": { "type": "array", "items": { "type": "object" } } },
         });
-        let body = Body { media_type: "application/json", schema };
-        operation.answers(StatusCode::OK, Promise::of(StatusCode::OK, body));
+        operation.answers(StatusCode::OK, Promise::of("application/json", schema));
     }
 }
 

@@ -8,12 +8,12 @@
 //! for another link in time. What a connection holds then, one that takes nothing is rid of by
 //! `server.idle_timeout_ms`.
 
-use std::{convert::Infallible, io, time::Duration};
+use std::{io, time::Duration};
 
 use axum::{
     RequestExt,
     body::Body,
-    extract::{FromRequest, Request, State},
+    extract::State,
     http::{HeaderValue, StatusCode, header},
     middleware,
     response::{IntoResponse, Response},
@@ -29,7 +29,7 @@ use super::{
     codes,
     error::Problem,
     extract::{ClientAddr, Path, Query},
-    openapi::{self, Input, Operation, Output, Promise, Routes, routes},
+    openapi::{Input, Operation, Output, Promise, Raw, Routes, routes},
     range,
     upload::{self, receive},
 };
@@ -74,41 +74,25 @@ pub(super) fn routes() -> Routes {
 }
 
 /// A video of any type, as it is sent and answered.
-fn video() -> openapi::Body {
-    openapi::Body { media_type: "video/*", schema: json!({}) }
-}
+const VIDEO: &str = "video/*";
 
 /// A request for a file or a part of it.
-struct Asked(Request);
-
-impl<S: Sync> FromRequest<S> for Asked {
-    type Rejection = Infallible;
-
-    async fn from_request(request: Request, _: &S) -> Result<Self, Infallible> {
-        Ok(Self(request))
-    }
-}
+enum Asked {}
 
 impl Input for Asked {
     fn describe(operation: &mut Operation<'_>) {
-        operation.asks_for("Range");
+        for header in ["Range", "If-None-Match", "If-Modified-Since"] {
+            operation.asks_for(header);
+        }
     }
 }
 
 /// A request that carries a file.
-struct Sent(Request);
-
-impl<S: Sync> FromRequest<S> for Sent {
-    type Rejection = Infallible;
-
-    async fn from_request(request: Request, _: &S) -> Result<Self, Infallible> {
-        Ok(Self(request))
-    }
-}
+enum Sent {}
 
 impl Input for Sent {
     fn describe(operation: &mut Operation<'_>) {
-        operation.takes(video());
+        operation.takes(VIDEO, &json!({}));
         operation.may_find(upload::WHILE_COMING);
     }
 }
@@ -124,13 +108,14 @@ impl IntoResponse for Played {
 
 impl Output for Played {
     fn describe(operation: &mut Operation<'_>) {
-        for (status, description) in
-            [(StatusCode::OK, "The file."), (StatusCode::PARTIAL_CONTENT, "A part of the file.")]
-        {
-            operation.answers(status, Promise { description, body: Some(video()) });
-        }
-        let description = "It is what it was then.";
-        operation.answers(StatusCode::NOT_MODIFIED, Promise { description, body: None });
+        let video = |description| Promise::of(VIDEO, json!({})).described(description);
+        let whole = video("The file.").with(&["Accept-Ranges", "ETag", "Last-Modified"]);
+        let part = video("A part of the file.");
+        let part = part.with(&["Accept-Ranges", "Content-Range", "ETag", "Last-Modified"]);
+        let unchanged = Promise::empty("It is what it was then.").with(&["ETag", "Last-Modified"]);
+        operation.answers(StatusCode::OK, whole);
+        operation.answers(StatusCode::PARTIAL_CONTENT, part);
+        operation.answers(StatusCode::NOT_MODIFIED, unchanged);
     }
 }
 
@@ -145,7 +130,7 @@ impl IntoResponse for TakenIn {
 
 impl Output for TakenIn {
     fn describe(operation: &mut Operation<'_>) {
-        operation.answers(StatusCode::OK, Promise::done());
+        operation.answers(StatusCode::OK, Promise::empty("Done."));
     }
 }
 
@@ -178,7 +163,7 @@ async fn play(
     State(app): State<App>,
     Path(id): Path<FileId>,
     Query(query): Query<LinkQuery>,
-    Asked(mut request): Asked,
+    Raw { mut request, .. }: Raw<Asked>,
 ) -> Result<Played> {
     let (object, local) = check(&app, id, Action::Play, &query)?;
     let watcher = if let Some(session) = query.session {
@@ -272,7 +257,7 @@ async fn put(
     State(app): State<App>,
     Path(id): Path<FileId>,
     Query(query): Query<LinkQuery>,
-    Sent(request): Sent,
+    Raw { request, .. }: Raw<Sent>,
 ) -> Result<TakenIn, Problem> {
     let (object, _) = check(&app, id, Action::Upload, &query).map_err(Problem::from)?;
     let Object { content_type, size_bytes, .. } = object;

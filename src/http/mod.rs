@@ -41,7 +41,7 @@ use std::{any::Any, time::Duration};
 
 use axum::{
     Extension, Router,
-    extract::{DefaultBodyLimit, Request, State},
+    extract::{Request, State},
     http::{HeaderName, HeaderValue, Method, Uri, header, uri::PathAndQuery},
     middleware::{self, Next},
     response::{IntoResponse, Response},
@@ -72,24 +72,16 @@ pub struct AmbiguousLength;
 
 /// Everything Murph answers over HTTP.
 pub fn router(app: App, live: Live) -> Router {
-    let routes = with_limits(requests(), &app).merge(files());
+    let routes = routes(app.config.server.request_timeout());
     let routes = routes.layer(Extension(live)).into_router();
     let routes = with_layers(routes, &app).with_state(app);
     // A layer of the router itself would come after routing, too late to change the path.
     Router::new().fallback_service(routes.map_request(without_trailing_slash))
 }
 
-/// The whole table.
-fn routes() -> Routes {
-    requests().merge(files())
-}
-
-/// What carries files, and has limits of its own.
-fn files() -> Routes {
-    upload::routes().below(PREFIX).merge(media::routes())
-}
-
-fn requests() -> Routes {
+/// The whole table. What carries files has limits of its own; all else is answered within `limit`.
+fn routes(limit: Duration) -> Routes {
+    let files = upload::routes().below(PREFIX).merge(media::routes());
     let api = Routes::default()
         .merge(auth::routes())
         .merge(users::routes())
@@ -101,18 +93,9 @@ fn requests() -> Routes {
         .merge(reviews::routes())
         .merge(teacher::routes())
         .merge(admin::routes());
-    api.below(PREFIX)
-        .merge(socket::routes())
-        .merge(health::routes())
-        .merge(jwks::routes())
-        .merge(docs::routes())
-}
-
-/// What every request is held to, but those that carry files: they have limits of their own.
-fn with_limits(routes: Routes, app: &App) -> Routes {
-    routes
-        .layer(DefaultBodyLimit::max(app.config.server.body_max_bytes))
-        .layer(middleware::from_fn_with_state(app.clone(), answer_in_time))
+    let beside =
+        socket::routes().merge(health::routes()).merge(jwks::routes()).merge(docs::routes());
+    api.below(PREFIX).merge(beside).within(limit).merge(files)
 }
 
 /// What every request goes through, whatever its route. The last one is the outermost.
@@ -165,8 +148,7 @@ fn without_trailing_slash(mut request: Request) -> Request {
 
 /// Gives up on a handler. Whatever transaction it had open is rolled back when it is dropped; what
 /// it had handed to the ledger's writer may still be done, so the answer promises nothing.
-async fn answer_in_time(State(app): State<App>, request: Request, next: Next) -> Response {
-    let limit = app.config.server.request_timeout();
+async fn answer_in_time(State(limit): State<Duration>, request: Request, next: Next) -> Response {
     tokio::time::timeout(limit, next.run(request)).await.unwrap_or_else(|_| {
         warn!("gave up on a request after {limit:?}");
         let detail = "it is not known whether this was done; ask, or send it again with the same \
@@ -202,8 +184,6 @@ fn panicked(panic: Box<dyn Any + Send>) -> Response {
 fn cors(server: &config::Server) -> CorsLayer {
     let origins = &server.cors_origins;
     let allowed = if origins.iter().any(|origin| origin == "*") {
-            answer::REPLAYED,
-            header::CONTENT_DISPOSITION,
         AllowOrigin::any()
     } else {
         AllowOrigin::list(origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()))
@@ -222,6 +202,8 @@ fn cors(server: &config::Server) -> CorsLayer {
         ])
         .expose_headers([
             observe::REQUEST_ID,
+            answer::REPLAYED,
+            header::CONTENT_DISPOSITION,
             header::CONTENT_RANGE,
             header::ETAG,
             header::RETRY_AFTER,

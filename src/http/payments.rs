@@ -40,11 +40,15 @@ pub(super) fn routes() -> Routes {
         /// What one has, and what of it is held for a session.
         GET "/payments/wallet/balance" => balance;
         /// Bring money into one's wallet.
-        POST "/payments/wallet/top-ups" => top_up [WALLET_NOT_CONNECTED OUT_OF_RANGE NO_GATEWAY];
+        POST "/payments/wallet/top-ups" => top_up [
+            WALLET_NOT_CONNECTED OUT_OF_RANGE NO_GATEWAY IDEMPOTENCY_KEY_RUNNING BUSY
+        ];
         /// How far a top-up has come.
         GET "/payments/wallet/top-ups/{top_up_id}" => show_top_up;
         /// Have one's earnings paid out.
-        POST "/payments/payouts" => pay_out [INSUFFICIENT_FUNDS OUT_OF_RANGE NO_GATEWAY];
+        POST "/payments/payouts" => pay_out [
+            INSUFFICIENT_FUNDS OUT_OF_RANGE NO_GATEWAY IDEMPOTENCY_KEY_RUNNING BUSY
+        ];
         /// The history of one's account, newest first.
         GET "/payments/transactions" => transactions;
     }

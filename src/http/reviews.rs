@@ -43,6 +43,7 @@ pub(super) fn routes() -> Routes {
         /// What looks bought is held back until an admin has looked at it.
         POST "/reviews/courses/{course_id}/reviews" => create [
             SESSION_NOT_ENDED SESSION_CANCELLED ALREADY_REVIEWED OUT_OF_RANGE
+            IDEMPOTENCY_KEY_RUNNING BUSY
         ];
         /// A review that is one's own, of one's course, or that one watches over.
         GET "/reviews/{review_id}" => show;
@@ -53,11 +54,13 @@ pub(super) fn routes() -> Routes {
         /// All reviews, those that are held back (`status=held`), or contested ones; newest first.
         GET "/admin/reviews" => of_everybody;
         /// Let a review count that is held back or contested.
-        POST "/admin/reviews/{review_id}/approve" => approve [OUT_OF_RANGE];
+        POST "/admin/reviews/{review_id}/approve" => approve [
+            OUT_OF_RANGE IDEMPOTENCY_KEY_RUNNING BUSY
+        ];
         /// Take a review away that is not to be believed.
         ///
         /// A bonus that was paid stays paid.
-        POST "/admin/reviews/{review_id}/reject" => reject;
+        POST "/admin/reviews/{review_id}/reject" => reject [IDEMPOTENCY_KEY_RUNNING];
     }
 }
 

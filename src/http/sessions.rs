@@ -46,7 +46,7 @@ pub(super) fn routes() -> Routes {
         /// new ticket, not the first answer byte for byte: the first ticket would be worthless
         /// after half a minute, and the retry of a lost answer is just when it is needed.
         POST "/sessions/start" => start [
-            NOT_FOUND INSUFFICIENT_FUNDS WALLET_NOT_CONNECTED SESSION_ACTIVE OUT_OF_RANGE BUSY
+            NOT_FOUND INSUFFICIENT_FUNDS WALLET_NOT_CONNECTED SESSION_ACTIVE BUSY
         ];
         /// The session one has open.
         GET "/sessions/active" => active [NOT_FOUND];

@@ -18,7 +18,7 @@ use super::{
     codes,
     error::{self, Problem},
     extract::{ClientAddr, Path, Query},
-    openapi::{Operation, Output, Promise, Routes, routes},
+    openapi::{Bearer, Operation, Output, Promise, Routes, routes},
 };
 use crate::{
     config,
@@ -46,6 +46,7 @@ pub(super) fn routes() -> Routes {
 }
 
 #[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 struct EnterQuery {
     /// Good once, for 30 seconds.
     ticket: Option<String>,
@@ -62,7 +63,8 @@ impl IntoResponse for Switching {
 
 impl Output for Switching {
     fn describe(operation: &mut Operation<'_>) {
-        let promise = Promise { description: "From here on this is a WebSocket.", body: None };
+        operation.is_for(Bearer::Ticket);
+        let promise = Promise::empty("From here on this is a WebSocket.");
         operation.answers(StatusCode::SWITCHING_PROTOCOLS, promise);
     }
 }

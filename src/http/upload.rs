@@ -4,7 +4,6 @@
 //! than `server.body_timeout_ms`, and `storage.upload_url_seconds` for all of it.
 
 use std::{
-    convert::Infallible,
     io,
     sync::{
         Arc,
@@ -24,14 +23,13 @@ use axum::{
 };
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, TryStreamExt};
-use serde_json::json;
 use tokio::time::{Instant, timeout};
 
 use super::{
     codes::{self, Code},
     error::Problem,
     extract::{Json, Path, Teacher},
-    openapi::{self, Input, Operation, Routes, routes},
+    openapi::{Input, Operation, Raw, Routes, routes},
     videos::{VideoPath, VideoView},
 };
 use crate::{
@@ -52,7 +50,7 @@ pub(super) fn routes() -> Routes {
         ///
         /// What it is called there is of no interest; its type has to be said.
         POST "/courses/{course_id}/videos/{video_id}/file" => file [
-            BUSY OUT_OF_RANGE UPLOAD_OVER STORAGE_UNAVAILABLE
+            BUSY OUT_OF_RANGE UPLOAD_MISSING UPLOAD_OVER STORAGE_UNAVAILABLE
         ];
     };
     routes.layer(DefaultBodyLimit::disable()).layer(middleware::map_response(closing))
@@ -68,25 +66,12 @@ pub(super) const WHILE_COMING: &[Code] = &[
 ];
 
 /// A form with a file in it, which is read when it is clear that it is wanted.
-struct FileForm(Request);
-
-impl<S: Sync> FromRequest<S> for FileForm {
-    type Rejection = Infallible;
-
-    async fn from_request(request: Request, _: &S) -> Result<Self, Infallible> {
-        Ok(Self(request))
-    }
-}
+enum FileForm {}
 
 impl Input for FileForm {
     fn describe(operation: &mut Operation<'_>) {
-        let schema = json!({
-            "type": "object",
-            "required": ["file"],
-            "properties": { "file": { "contentMediaType": "video/*" } },
-            "additionalProperties": false,
-        });
-        operation.takes(openapi::Body { media_type: "multipart/form-data", schema });
+        let types: Vec<_> = ContentType::ALL.iter().map(|content| content.as_str()).collect();
+        operation.takes_file("file", &types.join(", "));
         operation.may_find(WHILE_COMING);
     }
 }
@@ -139,7 +124,7 @@ async fn file(
     State(app): State<App>,
     Teacher(teacher): Teacher,
     Path(path): Path<VideoPath>,
-    FileForm(request): FileForm,
+    Raw { request, .. }: Raw<FileForm>,
 ) -> Result<Json<VideoView>, Problem> {
     let (teacher, which, now) = (&teacher.user, Which::from(path), app.clock.now());
     // Before gigabytes come in.

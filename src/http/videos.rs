@@ -55,7 +55,7 @@ pub(super) fn routes() -> Routes {
         ///
         /// The answer is what was found: `ready`, or `failed` and why.
         POST "/courses/{course_id}/videos/{video_id}/confirm" => confirm [
-            UPLOAD_MISSING STORAGE_UNAVAILABLE
+            UPLOAD_MISSING UPLOAD_OVER STORAGE_UNAVAILABLE
         ];
         /// A link to watch a video by, for a while.
         ///

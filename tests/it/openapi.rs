@@ -87,6 +87,18 @@ fn every_problem_is_one_of_the_table() {
     assert_eq!(unused, OF_NO_ROUTE, "no route says that it may answer so");
 }
 
+#[test]
+fn only_what_carries_files_may_take_its_time() {
+    let has_limit = |json: &Value| {
+        codes_of(&json["responses"]["503"]).contains(&"took_too_long")
+            || json["responses"]["503"]["$ref"] == "#/components/responses/took_too_long"
+    };
+    let others = DOCUMENT.operations().filter(|operation| !has_limit(operation.json));
+    let others: BTreeSet<_> =
+        others.map(|operation| words(&operation.json["operationId"])).collect();
+    assert_eq!(others, BTreeSet::from(["media_play", "media_put", "videos_file"]));
+}
+
 /// All references in a part of the document.
 fn references<'a>(value: &'a Value, found: &mut BTreeSet<&'a str>) {
     match value {
@@ -144,6 +156,9 @@ async fn the_document_and_its_pages_are_served() {
     assert_eq!(document.text, openapi::text());
     let tag = document.headers["etag"].to_str().unwrap();
     assert_eq!(get(&app, "/openapi.json", Some(tag)).await.is(304).text, "");
+    let head = app.client.head(format!("{}/openapi.json", app.url)).send().await.unwrap();
+    assert_eq!(head.headers()["etag"], tag);
+    assert_eq!(head.headers()["content-length"], document.text.len().to_string().as_str());
     for path in ["/docs", "/docs/", "/docs/errors"] {
         let page = get(&app, path, None).await.is(200);
         let policy = page.headers["content-security-policy"].to_str().unwrap();
@@ -156,9 +171,6 @@ async fn the_document_and_its_pages_are_served() {
 #[tokio::test]
 async fn the_type_of_a_problem_leads_to_its_explanation() {
     let app = TestApp::start().await;
-    let head = app.client.head(format!("{}/openapi.json", app.url)).send().await.unwrap();
-    assert_eq!(head.headers()["etag"], tag);
-    assert_eq!(head.headers()["content-length"], document.text.len().to_string().as_str());
     let problem = app.get("/api/v1/auth/me").await.is(401);
     let (path, fragment) = problem.body["type"].as_str().unwrap().split_once('#').unwrap();
     let page = get(&app, path, None).await.is(200);

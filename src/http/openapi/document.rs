@@ -57,6 +57,13 @@ fn document(routes: &Routes) -> Value {
                     "description": "The `access_token` of `POST /api/v1/auth/login`. What stands \
                         behind it is the role that a caller must have.",
                 },
+                "ticket": {
+                    "type": "apiKey",
+                    "in": "query",
+                    "name": "ticket",
+                    "description": "The `ticket` of `POST /api/v1/sessions/start` or of `POST \
+                        /api/v1/sessions/{session_id}/ticket`, if it is not sent in a header.",
+                },
             },
         },
     })
@@ -99,21 +106,31 @@ fn parameters() -> Value {
             "description": "The `ETag` of what the client has already.",
             "schema": { "type": "string" },
         },
+        "If-Modified-Since": {
+            "name": "If-Modified-Since",
+            "in": "header",
+            "description": "The `Last-Modified` of what the client has already.",
+            "schema": { "type": "string" },
+        },
     })
 }
 
+/// All but the last one come always, where they are named.
 fn headers() -> Value {
-    let header = |words: &str, schema: Value| json!({ "description": words, "schema": schema });
+    let always = |words: &str, schema: Value| json!({ "description": words, "required": true, "schema": schema });
     let text = || json!({ "type": "string" });
     json!({
-        "X-Request-Id": header("What the request is called in the logs.", text()),
-        "Retry-After": header("When to ask again, in seconds.", json!({ "type": "integer" })),
-        "WWW-Authenticate": header("Which token is wanted.", json!({ "const": "Bearer" })),
-        "Content-Disposition": header("Under which name to keep it.", text()),
-        "ETag": header("To send back as `If-None-Match`.", text()),
-        "Idempotency-Replayed": header(
-            "There if the same request was done before.",
-            json!({ "const": "true" }),
-        ),
+        "X-Request-Id": always("What the request is called in the logs.", text()),
+        "Retry-After": always("When to ask again, in seconds.", json!({ "type": "integer" })),
+        "WWW-Authenticate": always("Which token is wanted.", json!({ "const": "Bearer" })),
+        "Content-Disposition": always("Under which name to keep it.", text()),
+        "ETag": always("To send back as `If-None-Match`.", text()),
+        "Last-Modified": always("To send back as `If-Modified-Since`.", text()),
+        "Accept-Ranges": always("A part can be asked for with `Range`.", json!({ "const": "bytes" })),
+        "Content-Range": always("Which bytes these are, and of how many.", text()),
+        "Idempotency-Replayed": {
+            "description": "There if the same request was done before.",
+            "schema": { "const": "true" },
+        },
     })
 }

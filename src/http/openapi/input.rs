@@ -1,13 +1,15 @@
 //! What each extractor asks of a request, and what it may refuse.
 
+use std::{convert::Infallible, marker::PhantomData};
+
 use axum::{
     Extension,
-    extract::{Request, State},
+    extract::{FromRequest, Request, State},
 };
 use schemars::JsonSchema;
 use serde_json::json;
 
-use super::{Bearer, Body, Operation};
+use super::{Bearer, Operation};
 use crate::{
     domain::user::Role,
     http::{
@@ -32,6 +34,27 @@ impl<T> Input for Extension<T> {
 /// Whatever is read of it by hand, the row has to say.
 impl Input for Request {
     fn describe(_: &mut Operation<'_>) {}
+}
+
+/// A request as it came. What is read of it by hand, `W` says.
+#[derive(Debug)]
+pub(in crate::http) struct Raw<W> {
+    pub(in crate::http) request: Request,
+    said_by: PhantomData<fn() -> W>,
+}
+
+impl<S: Sync, W> FromRequest<S> for Raw<W> {
+    type Rejection = Infallible;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Infallible> {
+        Ok(Self { request, said_by: PhantomData })
+    }
+}
+
+impl<W: Input> Input for Raw<W> {
+    fn describe(operation: &mut Operation<'_>) {
+        W::describe(operation);
+    }
 }
 
 /// Asked for to count how often an address comes.
@@ -73,18 +96,14 @@ impl Input for IdempotencyKey {
     fn describe(operation: &mut Operation<'_>) {
         operation.asks_for("Idempotency-Key");
         operation.promises("Idempotency-Replayed");
-        operation.may_find(&[
-            codes::INVALID,
-            codes::IDEMPOTENCY_KEY_REUSED,
-            codes::IDEMPOTENCY_KEY_RUNNING,
-        ]);
+        operation.may_find(&[codes::INVALID, codes::IDEMPOTENCY_KEY_REUSED]);
     }
 }
 
 impl<T: JsonSchema> Input for Json<T> {
     fn describe(operation: &mut Operation<'_>) {
         let schema = operation.read::<T>();
-        operation.takes(Body { media_type: "application/json", schema });
+        operation.takes("application/json", &schema);
         operation.may_find(&[
             codes::MALFORMED_JSON,
             codes::TIMEOUT,

@@ -11,8 +11,8 @@
 //! An extractor or an answer of one's own says the same of itself, by `Input` or `Output`.
 //!
 //! There is no other way to add a route (`tests/tidy.rs`), so none can be left out, and none can be
-//! described as something else than it is. The integration tests hold every answer they get against
-//! the document, and so find the problems that a row lacks.
+//! described as something else than it is. The integration tests hold what their HTTP client is
+//! answered against the document, and so find the problems that a row lacks.
 
 mod document;
 mod input;
@@ -22,17 +22,19 @@ mod routes;
 mod words;
 
 pub(super) use self::{
-    input::Input,
-    operation::{Bearer, Body, Operation, Promise},
+    input::{Input, Raw},
+    operation::{Bearer, Operation, Promise},
     output::Output,
     routes::{Routes, Row, routes},
 };
 
-use std::sync::LazyLock;
+use std::{sync::LazyLock, time::Duration};
 
 /// The document as it is served, printed and kept in `openapi.json`.
 #[must_use]
 pub fn text() -> &'static str {
-    static TEXT: LazyLock<String> = LazyLock::new(|| document::text(&super::routes()));
+    // How long an answer may take is not said in it.
+    static TEXT: LazyLock<String> =
+        LazyLock::new(|| document::text(&super::routes(Duration::ZERO)));
     &TEXT
 }

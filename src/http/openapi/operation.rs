@@ -15,9 +15,9 @@ use crate::{
     http::codes::{self, Code},
 };
 
-/// What any route may find, whatever it does: a request in two minds about its length, an answer
-/// that takes too long, a fault of ours.
-const EVERYWHERE: &[Code] = &[codes::BAD_REQUEST, codes::TOOK_TOO_LONG, codes::INTERNAL];
+/// What any route may find, whatever it does: a request in two minds about its length, a fault of
+/// ours.
+const EVERYWHERE: &[Code] = &[codes::BAD_REQUEST, codes::INTERNAL];
 
 /// Whom a route is for.
 #[derive(Clone, Copy, Debug, Default)]
@@ -29,33 +29,37 @@ pub(in crate::http) enum Bearer {
     OrNobody,
     Everybody,
     Only(Role),
-}
-
-/// What a request or an answer carries.
-#[derive(Clone, Debug)]
-pub(in crate::http) struct Body {
-    pub media_type: &'static str,
-    pub schema: Value,
+    /// Whoever has a ticket to a socket, on which is told what is wrong with it.
+    Ticket,
 }
 
 /// An answer that is not a problem.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(in crate::http) struct Promise {
-    pub description: &'static str,
-    pub body: Option<Body>,
+    /// If nothing is said, the schema speaks for it.
+    description: Option<&'static str>,
+    /// Of which type, and how it looks.
+    body: Option<(&'static str, Value)>,
+    /// Those that are its own.
+    headers: &'static [&'static str],
 }
 
 impl Promise {
-    pub(in crate::http) fn done() -> Self {
-        Self { description: "Done.", body: None }
+    pub(in crate::http) fn empty(description: &'static str) -> Self {
+        Self { description: Some(description), ..Self::default() }
     }
 
-    pub(in crate::http) fn of(status: StatusCode, body: Body) -> Self {
-        let description = match status {
-            StatusCode::CREATED => "It is made.",
-            _ => "Here it is.",
-        };
-        Self { description, body: Some(body) }
+    pub(in crate::http) fn of(media_type: &'static str, schema: Value) -> Self {
+        Self { body: Some((media_type, schema)), ..Self::default() }
+    }
+
+    pub(in crate::http) fn described(self, description: &'static str) -> Self {
+        Self { description: Some(description), ..self }
+    }
+
+    /// Names headers that the document describes for all.
+    pub(in crate::http) fn with(self, headers: &'static [&'static str]) -> Self {
+        Self { headers, ..self }
     }
 }
 
@@ -89,6 +93,14 @@ impl Shared {
         self.written.subschema_for::<T>().to_value()
     }
 
+    /// What the type of an answer says of itself first.
+    fn says(&self, schema: &Value) -> Option<String> {
+        let name = schema["$ref"].as_str().and_then(|path| path.rsplit('/').next());
+        let schema = name.map_or(Some(schema), |name| self.written.definitions().get(name))?;
+        let (summary, _) = summary_and_rest(schema["description"].as_str()?);
+        Some(format!("{summary}."))
+    }
+
     /// All types by name. One that is both read and written has to be the same in both.
     pub(super) fn schemas(&mut self) -> Map<String, Value> {
         let mut schemas = self.written.take_definitions(true);
@@ -106,9 +118,11 @@ pub(in crate::http) struct Operation<'a> {
     shared: &'a mut Shared,
     described: &'a Described,
     parameters: Vec<Value>,
-    body: Option<Body>,
+    /// The `content` of the request.
+    body: Option<Value>,
     bearer: Bearer,
     promises: BTreeMap<u16, Promise>,
+    /// Those that come with each promise.
     headers: BTreeSet<&'static str>,
     problems: Vec<Code>,
 }
@@ -145,8 +159,21 @@ impl<'a> Operation<'a> {
         self.headers.insert(header);
     }
 
-    pub(in crate::http) fn takes(&mut self, body: Body) {
-        self.body = Some(body);
+    pub(in crate::http) fn takes(&mut self, media_type: &str, schema: &Value) {
+        self.body = Some(json!({ media_type: { "schema": schema } }));
+    }
+
+    /// A form of one part, which carries a file of one of these types.
+    pub(in crate::http) fn takes_file(&mut self, part: &str, types: &str) {
+        let schema = json!({
+            "type": "object",
+            "required": [part],
+            "properties": { part: { "description": format!("The file: {types}.") } },
+            "additionalProperties": false,
+        });
+        let encoding = json!({ part: { "contentType": types } });
+        let form = json!({ "schema": schema, "encoding": encoding });
+        self.body = Some(json!({ "multipart/form-data": form }));
     }
 
     pub(in crate::http) fn takes_parameter(&mut self, parameter: Value) {
@@ -158,8 +185,8 @@ impl<'a> Operation<'a> {
         let schema = T::json_schema(&mut self.shared.read).to_value();
         let no_names = Vec::new();
         let required = schema["required"].as_array().unwrap_or(&no_names);
-        let no_fields = Map::new();
-        for (name, field) in schema["properties"].as_object().unwrap_or(&no_fields) {
+        let fields = schema["properties"].as_object().expect("a query is read into a struct");
+        for (name, field) in fields {
             let mut field = without_null(field.clone());
             let words = field.as_object_mut().and_then(|field| field.remove("description"));
             let mut parameter = json!({
@@ -194,12 +221,15 @@ impl<'a> Operation<'a> {
     }
 
     pub(super) fn into_json(mut self) -> Value {
-        let Described { row, name, is_conditional, .. } = *self.described;
+        let Described { row, name, is_conditional, is_timed, .. } = *self.described;
         if is_conditional {
             self.asks_for("If-None-Match");
             self.promises("ETag");
-            let description = "It is still what has the tag that was sent.";
-            self.answers(StatusCode::NOT_MODIFIED, Promise { description, body: None });
+            let unchanged = Promise::empty("It is still what has the tag that was sent.");
+            self.answers(StatusCode::NOT_MODIFIED, unchanged);
+        }
+        if is_timed {
+            self.may_find(&[codes::TOOK_TOO_LONG]);
         }
         let (summary, description) = summary_and_rest(row.words);
         let mut json = json!({
@@ -215,46 +245,66 @@ impl<'a> Operation<'a> {
         if !self.parameters.is_empty() {
             json["parameters"] = self.parameters.into();
         }
-        if let Some(Body { media_type, schema }) = self.body {
-            let content = json!({ media_type: { "schema": schema } });
+        if let Some(content) = self.body {
             json["requestBody"] = json!({ "required": true, "content": content });
         }
         json
     }
 
     fn responses(&mut self) -> Map<String, Value> {
-        let mut responses = Map::new();
-        for (status, Promise { description, body }) in &self.promises {
-            let mut response = json!({ "description": description, "headers": self.headers_of() });
-            if let Some(Body { media_type, schema }) = body {
-                response["content"][media_type] = json!({ "schema": schema });
-            }
-            responses.insert(status.to_string(), response);
-        }
+        let promised = self.promises.iter();
+        let promised = promised.map(|(status, promise)| {
+            (status.to_string(), self.response(*status == StatusCode::CREATED.as_u16(), promise))
+        });
+        let mut responses: Map<_, _> = promised.collect();
         for (status, problems) in by_status(&self.problems) {
             let problem = problem(status, &problems);
             let status = status.to_string();
-            if let Some(response) = responses.get_mut(&status) {
-                // It comes in two forms.
-                let content = problem["content"].as_object().into_iter().flatten();
-                for (media_type, schema) in content {
-                    response["content"][media_type] = schema.clone();
+            match (responses.get_mut(&status), &problems[..]) {
+                (Some(response), _) => add_form(response, &problem),
+                (None, [code]) => {
+                    let reference = format!("#/components/responses/{}", code.name);
+                    responses.insert(status, json!({ "$ref": reference }));
+                    self.shared.problems.insert(code.name.to_owned(), problem);
                 }
-                continue;
+                // Under a name of its own it would have another one with each code that comes.
+                (None, _) => {
+                    responses.insert(status, problem);
+                }
             }
-            let names: Vec<_> = problems.iter().map(|code| code.name).collect();
-            let name = names.join(".");
-            responses.insert(status, json!({ "$ref": format!("#/components/responses/{name}") }));
-            self.shared.problems.insert(name, problem);
         }
         responses
     }
 
-    /// Of an answer that is not a problem.
-    fn headers_of(&self) -> Map<String, Value> {
-        let names = self.headers.iter().copied().chain(["X-Request-Id"]);
-        names.map(header_reference).collect()
+    fn response(&self, is_new: bool, promise: &Promise) -> Value {
+        let names = self.headers.iter().chain(promise.headers).chain(&["X-Request-Id"]);
+        let headers: Map<_, _> = names.copied().map(header_reference).collect();
+        let Some((media_type, schema)) = &promise.body else {
+            return json!({ "description": promise.description, "headers": headers });
+        };
+        let words = promise.description.map(str::to_owned).or_else(|| self.shared.says(schema));
+        let description = match (is_new, words) {
+            (true, words) => format!("It is made. {}", words.unwrap_or_default()),
+            (false, words) => words.unwrap_or_else(|| "Here it is.".to_owned()),
+        };
+        json!({
+            "description": description.trim_end(),
+            "headers": headers,
+            "content": { *media_type: { "schema": schema } },
+        })
     }
+}
+
+/// Lets an answer come as a problem, too.
+fn add_form(response: &mut Value, problem: &Value) {
+    for part in ["headers", "content"] {
+        for (name, value) in problem[part].as_object().into_iter().flatten() {
+            response[part][name] = value.clone();
+        }
+    }
+    let words = [&response["description"], &problem["description"]];
+    let words: Vec<_> = words.into_iter().filter_map(Value::as_str).collect();
+    response["description"] = words.join(" Or ").into();
 }
 
 fn header_reference(name: &str) -> (String, Value) {
@@ -276,6 +326,7 @@ fn security(bearer: Bearer) -> Value {
         Bearer::OrNobody => json!([{}, { "bearer": [] }]),
         Bearer::Everybody => json!([{ "bearer": [] }]),
         Bearer::Only(role) => json!([{ "bearer": [role] }]),
+        Bearer::Ticket => json!([{ "ticket": [] }]),
     }
 }
 
@@ -293,6 +344,7 @@ fn problem(status: u16, problems: &[Code]) -> Value {
     let names: Vec<_> = problems.iter().map(|code| code.name).collect();
     let headers: &[&str] = match status {
         401 => &["X-Request-Id", "WWW-Authenticate"],
+        416 => &["X-Request-Id", "Content-Range"],
         429 | 503 => &["X-Request-Id", "Retry-After"],
         _ => &["X-Request-Id"],
     };

@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use schemars::JsonSchema;
 
-use super::{Body, Operation, Promise};
+use super::{Operation, Promise};
 use crate::{
     error::Error,
     http::{
@@ -72,14 +72,13 @@ impl<T: JsonSchema, const STATUS: u16> Output for Kept<T, STATUS> {
 
 impl Output for NoContent {
     fn describe(operation: &mut Operation<'_>) {
-        operation.answers(StatusCode::NO_CONTENT, Promise::done());
+        operation.answers(StatusCode::NO_CONTENT, Promise::empty("Done."));
     }
 }
 
 impl Operation<'_> {
     pub(in crate::http) fn answers_json<T: JsonSchema>(&mut self, status: StatusCode) {
         let schema = self.written::<T>();
-        let body = Body { media_type: "application/json", schema };
-        self.answers(status, Promise::of(status, body));
+        self.answers(status, Promise::of("application/json", schema));
     }
 }

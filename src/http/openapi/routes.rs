@@ -1,5 +1,7 @@
 //! The table of routes: what is answered, where, and by which function.
 
+use std::time::Duration;
+
 use axum::{
     Router,
     extract::Request,
@@ -13,7 +15,7 @@ use tower::{Layer, Service};
 use super::{Input, Operation, Output};
 use crate::{
     app::App,
-    http::{codes::Code, etag},
+    http::{answer_in_time, codes::Code, etag},
 };
 
 /// Makes [`Routes`] of rows: words, method, path and handler, and which problems it may find that
@@ -57,10 +59,13 @@ pub(super) struct Described {
     pub(super) row: Row,
     /// In front of the path.
     pub(super) prefix: &'static str,
-    /// The name of the handler.
+    /// The name of the handler: part of the `operationId`, by which clients know a route. Whoever
+    /// renames a handler renames it for them.
     pub(super) name: &'static str,
     /// Whether what a client has already is not sent again.
     pub(super) is_conditional: bool,
+    /// Whether the answer may take too long.
+    pub(super) is_timed: bool,
     pub(super) describe: fn(&mut Operation<'_>),
 }
 
@@ -81,7 +86,8 @@ impl Routes {
         let name = path.rsplit("::").next().unwrap_or(path);
         let describe = H::describe;
         self.router = self.router.route(row.path, on(row.method, handler));
-        self.table.push(Described { row, prefix: "", name, is_conditional: false, describe });
+        let (is_conditional, is_timed) = (false, false);
+        self.table.push(Described { row, prefix: "", name, is_conditional, is_timed, describe });
         self
     }
 
@@ -95,6 +101,7 @@ impl Routes {
     pub(in crate::http) fn below(mut self, prefix: &'static str) -> Self {
         self.router = Router::new().nest(prefix, self.router);
         for described in &mut self.table {
+            assert_eq!(described.prefix, "", "one prefix is enough");
             described.prefix = prefix;
         }
         self
@@ -105,6 +112,15 @@ impl Routes {
         let mut routes = self.layer(middleware::from_fn(etag::if_changed));
         for described in &mut routes.table {
             described.is_conditional = described.row.method == MethodFilter::GET;
+        }
+        routes
+    }
+
+    /// Gives up on whatever is not answered within `limit`.
+    pub(in crate::http) fn within(self, limit: Duration) -> Self {
+        let mut routes = self.layer(middleware::from_fn_with_state(limit, answer_in_time));
+        for described in &mut routes.table {
+            described.is_timed = true;
         }
         routes
     }

@@ -21,7 +21,7 @@ use crate::{
         earnings::{Entry, EntryKind},
     },
     error::{Error, Result},
-    http::openapi::{self, Operation, Output, Promise},
+    http::openapi::{Operation, Output, Promise},
     id::{AccountId, CourseId, SessionId},
     money::{Currency, Money},
     time::Timestamp,
@@ -76,9 +76,8 @@ impl Output for Csv {
     fn describe(operation: &mut Operation<'_>) {
         let description = format!("The first line names the columns: `{}`.", HEAD.trim_end());
         let schema = json!({ "type": "string", "description": description });
-        let body = openapi::Body { media_type: "text/csv", schema };
-        operation.promises("Content-Disposition");
-        operation.answers(StatusCode::OK, Promise::of(StatusCode::OK, body));
+        let table = Promise::of("text/csv", schema).with(&["Content-Disposition"]);
+        operation.answers(StatusCode::OK, table);
     }
 }
 

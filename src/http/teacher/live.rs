@@ -30,7 +30,7 @@ use crate::{
     error::{OrLog, Result},
     http::{
         extract::{Query, Teacher},
-        openapi::{Body, Input, Operation, Output, Promise},
+        openapi::{Input, Operation, Output, Promise},
     },
     service::{
         earnings::{self, LiveView},
@@ -91,8 +91,7 @@ impl Output for Events {
             "description": format!("Events of the name `{EVENT}`; `x-data` is the schema of the JSON in `data`."),
             "x-data": operation.written::<LiveView>(),
         });
-        let body = Body { media_type: "text/event-stream", schema };
-        operation.answers(StatusCode::OK, Promise::of(StatusCode::OK, body));
+        operation.answers(StatusCode::OK, Promise::of("text/event-stream", schema));
     }
 }
 
