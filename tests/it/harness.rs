@@ -392,14 +392,18 @@ impl Person {
 impl Reply {
     /// Sends a request. Fails if the answer is not one that openapi.json has.
     pub(crate) async fn to(method: &Method, request: reqwest::RequestBuilder) -> Self {
-        let response = request.send().await.unwrap();
+        Self::of(method, request.send().await.unwrap()).await
+    }
+
+    /// What was answered to such a request. Fails if it is not what openapi.json has.
+    pub(crate) async fn of(method: &Method, response: reqwest::Response) -> Self {
         let path = response.url().path().to_owned();
-        let reply = Self::of(response).await;
+        let reply = Self::of_another_server(response).await;
         document::assert_documented(method, &path, &reply);
         reply
     }
 
-    pub(crate) async fn of(response: reqwest::Response) -> Self {
+    pub(crate) async fn of_another_server(response: reqwest::Response) -> Self {
         let (status, headers) = (response.status(), response.headers().clone());
         let text = response.text().await.unwrap();
         let body = serde_json::from_str(&text).unwrap_or_else(|_| Value::String(text.clone()));

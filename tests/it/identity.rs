@@ -33,7 +33,7 @@ async fn register(app: &TestApp, email: &str) -> Reply {
 /// Who the server thinks shows this access token.
 async fn me(app: &TestApp, access_token: &str) -> Reply {
     let request = app.client.get(format!("{}/api/v1/auth/me", app.url));
-    Reply::of(request.bearer_auth(access_token).send().await.unwrap()).await
+    Reply::to(&Method::GET, request.bearer_auth(access_token)).await
 }
 
 async fn assert_signed_in(app: &TestApp, person: &Person) {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use murph::{config::GatewayKind, domain::session::Session, id::CourseId, service::sessions};
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::harness::{PASSWORD, Person, Reply, TestApp, money, start_of};
@@ -50,7 +51,7 @@ async fn post_text(app: &TestApp, person: &Person, path: &str, key: &str, text: 
     let request = app.client.post(format!("{}/api/v1{path}", app.url));
     let request = request.bearer_auth(&person.access_token).header("idempotency-key", key);
     let request = request.header("content-type", "application/json").body(text.to_owned());
-    Reply::of(request.send().await.unwrap()).await
+    Reply::to(&Method::POST, request).await
 }
 
 /// The entries of somebody's history.

@@ -13,6 +13,7 @@ use murph::{
     id::{CourseId, VideoId},
     service::reviews,
 };
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::harness::{PASSWORD, Person, Reply, TestApp};
@@ -290,7 +291,7 @@ async fn one_who_praises_again_and_again_is_held() {
 async fn sign_in_from(app: &TestApp, person: &Person, address: &str) {
     let body = json!({"email": person.email, "password": PASSWORD});
     let request = app.client.post(format!("{}/api/v1/auth/login", app.url)).json(&body);
-    Reply::of(request.header("x-forwarded-for", address).send().await.unwrap()).await.is(200);
+    Reply::to(&Method::POST, request.header("x-forwarded-for", address)).await.is(200);
 }
 
 #[tokio::test]

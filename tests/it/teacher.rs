@@ -9,12 +9,13 @@ mod table;
 use std::time::{Duration, Instant};
 
 use murph::{id::CourseId, service::earnings};
+use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::Row as _;
 use tokio::time::timeout;
 
 use crate::{
-    document::assert_documented_event,
+    document::{assert_documented_event, assert_documented_head},
     harness::{PASSWORD, Person, Reply, TestApp, money},
     live::player::Player,
 };
@@ -296,6 +297,7 @@ impl Events {
             request = request.header("last-event-id", id);
         }
         let response = request.send().await.unwrap();
+        assert_documented_head(&Method::GET, &response);
         assert_eq!(response.status(), 200);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
         assert_eq!(response.headers()["cache-control"], "no-store");
@@ -411,7 +413,7 @@ async fn only_teachers_watch_and_not_too_many_at_once() {
             break;
         }
         assert!(began.elapsed() < DEADLINE);
-        let _ = Reply::of(reply).await;
+        Reply::of(&Method::GET, reply).await.refused(429, "rate_limited");
     }
     app.close().await;
 }

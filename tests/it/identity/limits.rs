@@ -4,6 +4,7 @@
 use std::num::NonZeroU32;
 
 use murph::config::Config;
+use reqwest::Method;
 use serde_json::json;
 
 use super::{log_in, refresh, register};
@@ -29,7 +30,7 @@ async fn limited(limit: impl FnOnce(&mut Config)) -> TestApp {
 async fn log_in_from(app: &TestApp, address: &str, email: &str) -> Reply {
     let request = app.client.post(format!("{}/api/v1/auth/login", app.url));
     let body = json!({"email": email, "password": PASSWORD});
-    Reply::of(request.header("x-forwarded-for", address).json(&body).send().await.unwrap()).await
+    Reply::to(&Method::POST, request.header("x-forwarded-for", address).json(&body)).await
 }
 
 #[tokio::test]

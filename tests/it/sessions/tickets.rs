@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use murph::{id::SessionId, service::tickets};
+use reqwest::Method;
 use serde_json::json;
 
 use super::{Class, end};
@@ -68,7 +69,7 @@ async fn no_other_token_is_a_ticket_nor_a_ticket_another_token() {
     }
 
     let me = class.app.client.get(format!("{}/api/v1/auth/me", class.app.url)).bearer_auth(ticket);
-    Reply::of(me.send().await.unwrap()).await.refused(401, "unauthenticated");
+    Reply::to(&Method::GET, me).await.refused(401, "unauthenticated");
     let refresh = class.app.post("/auth/refresh", json!({"refresh_token": ticket})).await;
     refresh.refused(401, "unauthenticated");
     class.app.close().await;

@@ -2,6 +2,7 @@
 
 use futures_util::future::join_all;
 use murph::{db::video_files, id::FileId, service::videos};
+use reqwest::Method;
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -80,7 +81,7 @@ async fn parts_of_a_file_are_sent() {
     for range in ["bytes=100000-", "bytes=200000-300000", "bytes=5-4", "bytes=0-1,5-6"] {
         let response = studio.fetch(&url, Some(range)).await;
         let length = response.headers().get("content-range").cloned();
-        Reply::of(response).await.refused(416, "range_not_satisfiable");
+        Reply::of(&Method::GET, response).await.refused(416, "range_not_satisfiable");
         assert_eq!(length.unwrap(), "bytes */100000", "{range}");
     }
     for (name, value) in [("x-nothing", ""), ("range", "bytes=0-9"), ("range", "bytes=100000-")] {
@@ -178,7 +179,6 @@ async fn what_never_came_in_is_swept_away() {
 }
 
 #[tokio::test]
-#[tokio::test]
 async fn a_file_that_a_client_has_is_not_sent_again() {
     let studio = Studio::open().await;
     studio.upload(MP4, &film(1_000, 1_000)).await;
@@ -201,6 +201,7 @@ async fn a_file_that_a_client_has_is_not_sent_again() {
     studio.app.close().await;
 }
 
+#[tokio::test]
 async fn what_is_not_a_video_fails_and_says_why() {
     let studio = Studio::open().await;
     studio.post("confirm", json!({})).await.refused(409, "upload_missing");
@@ -247,7 +248,7 @@ async fn another_file_takes_its_place_when_it_is_good() {
     assert_eq!(studio.sweep().await, 0);
     assert_eq!(studio.fetch(&old_link, None).await.bytes().await.unwrap(), first);
     studio.app.app.clock.advance(Duration::from_secs(1));
-    Reply::of(studio.fetch(&old_link, None).await).await.refused(403, "forbidden");
+    Reply::of(&Method::GET, studio.fetch(&old_link, None).await).await.refused(403, "forbidden");
     studio.app.app.clock.advance(Duration::from_hours(1) - Duration::from_secs(301));
     assert_eq!((studio.sweep().await, studio.stored()), (0, (2, 0)));
     // As long again: see an upload that is still running when its link ends.
@@ -417,7 +418,7 @@ async fn the_files_of_a_deleted_course_go_when_no_session_can_need_them() {
     let app = &studio.app.app;
     studio.upload(MP4, &film(1_000, 1_000)).await;
     let path = format!("/courses/{}", studio.course);
-    studio.teacher.send(reqwest::Method::DELETE, &path, None, &[]).await.is(204);
+    studio.teacher.send(Method::DELETE, &path, None, &[]).await.is(204);
     app.clock.advance(Duration::from_hours(12));
     studio.sweep().await;
     assert_eq!(studio.stored(), (1, 0));

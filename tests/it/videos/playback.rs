@@ -11,6 +11,7 @@ use murph::{
     },
     time::Timestamp,
 };
+use reqwest::Method;
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -92,7 +93,7 @@ async fn an_open_session_opens_its_course_whatever_becomes_of_it() {
         set_status(&studio, status).await;
         assert_eq!(seconds(&studio, &studio.watch_link(&student).await), 300);
     }
-    studio.teacher.send(reqwest::Method::DELETE, &path, None, &[]).await.is(204);
+    studio.teacher.send(Method::DELETE, &path, None, &[]).await.is(204);
     let link = studio.watch_link(&student).await;
     assert_eq!(seconds(&studio, &link), 300);
     let url = link.body["url"].as_str().unwrap();
@@ -116,7 +117,7 @@ async fn a_deleted_video_is_played_by_who_was_there_before() {
     let (before, after) = (app.student_with("30.00").await, app.student_with("30.00").await);
     start(&studio, &before).await;
     app.app.clock.advance(Duration::from_millis(1));
-    studio.teacher.send(reqwest::Method::DELETE, &studio.path, None, &[]).await.is(204);
+    studio.teacher.send(Method::DELETE, &studio.path, None, &[]).await.is(204);
     app.app.clock.advance(Duration::from_millis(1));
     start(&studio, &after).await;
     let link = studio.watch_link(&before).await.is(200);
@@ -129,8 +130,10 @@ async fn a_deleted_video_is_played_by_who_was_there_before() {
 }
 
 async fn assert_plays_nothing(studio: &Studio, url: &str) {
-    Reply::of(studio.fetch(url, None).await).await.refused(403, "forbidden");
-    Reply::of(studio.fetch(url, Some("bytes=0-9")).await).await.refused(403, "forbidden");
+    Reply::of(&Method::GET, studio.fetch(url, None).await).await.refused(403, "forbidden");
+    Reply::of(&Method::GET, studio.fetch(url, Some("bytes=0-9")).await)
+        .await
+        .refused(403, "forbidden");
     assert_eq!(studio.app.client.head(url).send().await.unwrap().status(), 403);
 }
 
@@ -207,7 +210,7 @@ async fn a_link_lasts_no_longer_than_the_money() {
         (&json!("1.50"), &json!("1.20"))
     );
     studio.app.app.clock.advance(Duration::from_secs(4));
-    Reply::of(studio.fetch(url, None).await).await.refused(403, "forbidden");
+    Reply::of(&Method::GET, studio.fetch(url, None).await).await.refused(403, "forbidden");
 
     student.top_up_more("100.00").await;
     // The hold grows by itself, by as much again.
@@ -271,19 +274,19 @@ async fn an_altered_or_expired_link_plays_nothing() {
         format!("{rest}={}", signature.to_uppercase()),
         format!("{rest}="),
     ] {
-        Reply::of(studio.fetch(&altered, None).await).await.refused(403, "forbidden");
+        Reply::of(&Method::GET, studio.fetch(&altered, None).await).await.refused(403, "forbidden");
         assert_eq!(studio.app.client.head(&altered).send().await.unwrap().status(), 403);
     }
     let request = studio.app.client.put(&url).header("content-type", MP4).body(vec![0; 1_000]);
-    Reply::of(request.send().await.unwrap()).await.refused(403, "forbidden");
-    for method in ["POST", "DELETE", "PATCH"] {
-        let request = studio.app.client.request(method.parse().unwrap(), &url);
-        Reply::of(request.send().await.unwrap()).await.refused(405, "method_not_allowed");
+    Reply::to(&Method::PUT, request).await.refused(403, "forbidden");
+    for method in [Method::POST, Method::DELETE, Method::PATCH] {
+        let request = studio.app.client.request(method.clone(), &url);
+        Reply::to(&method, request).await.refused(405, "method_not_allowed");
     }
     studio.app.app.clock.advance(Duration::from_secs(299));
     assert_eq!(studio.fetch(&url, None).await.status(), 200);
     studio.app.app.clock.advance(Duration::from_secs(1));
-    Reply::of(studio.fetch(&url, None).await).await.refused(403, "forbidden");
+    Reply::of(&Method::GET, studio.fetch(&url, None).await).await.refused(403, "forbidden");
     studio.app.close().await;
 }
 
@@ -297,7 +300,7 @@ async fn only_so_many_are_sent_at_once() {
     let url = studio.own_link().await;
     let slow = studio.fetch(&url, None).await;
     assert_eq!(slow.status(), 200);
-    let busy = Reply::of(studio.fetch(&url, Some("bytes=0-9")).await).await;
+    let busy = Reply::of(&Method::GET, studio.fetch(&url, Some("bytes=0-9")).await).await;
     busy.refused(503, "busy");
     assert_eq!(busy.headers["retry-after"], "1");
     assert_eq!(slow.bytes().await.unwrap(), file);
@@ -343,9 +346,9 @@ async fn what_is_being_sent_breaks_off_with_its_session_and_its_link() {
     // A part that was asked for in time may still be on its way for a minute.
     studio.app.app.clock.advance(Duration::from_secs(359));
     assert!(!sent.chunk().await.unwrap().unwrap().is_empty());
-    Reply::of(studio.fetch(&url, None).await).await.refused(403, "forbidden");
+    Reply::of(&Method::GET, studio.fetch(&url, None).await).await.refused(403, "forbidden");
     let url = studio.own_link().await;
-    Reply::of(studio.fetch(&url, None).await).await.refused(503, "busy");
+    Reply::of(&Method::GET, studio.fetch(&url, None).await).await.refused(503, "busy");
     studio.app.app.clock.advance(Duration::from_secs(1));
     assert_breaks_off(sent).await;
     while studio.fetch(&url, Some("bytes=0-9")).await.status() != 206 {}
@@ -362,7 +365,9 @@ async fn nobody_has_all_the_places() {
     let paid = studio.watch_link(&student).await.is(200).body["url"].as_str().unwrap().to_owned();
     let open = studio.own_link().await;
     let busy = async |url: &str| {
-        Reply::of(studio.fetch(url, Some("bytes=0-9")).await).await.refused(503, "busy");
+        Reply::of(&Method::GET, studio.fetch(url, Some("bytes=0-9")).await)
+            .await
+            .refused(503, "busy");
     };
     // One session.
     let mut held = Vec::new();

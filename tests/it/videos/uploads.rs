@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::stream;
 use reqwest::{
-    Body,
+    Body, Method,
     header::{CONTENT_LENGTH, CONTENT_TYPE},
     multipart::{Form, Part},
 };
@@ -66,7 +66,7 @@ async fn an_altered_or_expired_link_is_none() {
     let url = link["url"].as_str().unwrap();
     let put = async |url: &str, content_type: &str| {
         let request = studio.app.client.put(url).header(CONTENT_TYPE, content_type);
-        Reply::to(&reqwest::Method::PUT, request.body(file.clone())).await
+        Reply::to(&Method::PUT, request.body(file.clone())).await
     };
     let (base, id) = url.split_once('?').unwrap().0.rsplit_once('/').unwrap();
     let another = murph::id::FileId::new(studio.app.now()).to_string();
@@ -97,7 +97,7 @@ async fn an_altered_or_expired_link_is_none() {
     }
     assert!(base.ends_with("/media"));
     // For putting, not for getting; and the other way round.
-    Reply::of(studio.fetch(url, None).await).await.refused(403, "forbidden");
+    Reply::of(&Method::GET, studio.fetch(url, None).await).await.refused(403, "forbidden");
     studio.app.app.clock.advance(Duration::from_hours(1));
     put(url, MP4).await.refused(403, "forbidden");
     assert_eq!((studio.stored(), &studio.video().await["status"]), ((0, 0), &json!("empty")));
@@ -113,20 +113,20 @@ async fn only_the_file_a_link_is_for_is_taken() {
     let client = &studio.app.client;
     for content_type in ["video/webm", "text/html", "video/mp4;x=y", ""] {
         let request = client.put(url).header(CONTENT_TYPE, content_type).body(file.clone());
-        Reply::to(&reqwest::Method::PUT, request).await.refused(415, "unsupported_media_type");
+        Reply::to(&Method::PUT, request).await.refused(415, "unsupported_media_type");
     }
     let request = client.put(url).body(file.clone());
-    Reply::to(&reqwest::Method::PUT, request).await.refused(415, "unsupported_media_type");
+    Reply::to(&Method::PUT, request).await.refused(415, "unsupported_media_type");
     for wrong in [&file[..999], &[&file[..], b"!"].concat(), b""] {
         let request = client.put(url).header(CONTENT_TYPE, MP4).body(wrong.to_vec());
         let request = request.header(CONTENT_LENGTH, wrong.len());
-        assert_refused_for(&Reply::to(&reqwest::Method::PUT, request).await, "content-length");
+        assert_refused_for(&Reply::to(&Method::PUT, request).await, "content-length");
         // Without saying beforehand how long it is.
         let pieces = stream::iter(wrong.chunks(300).map(|piece| Ok::<_, String>(piece.to_vec())));
         let pieces: Vec<_> = futures_util::StreamExt::collect(pieces).await;
         let request = client.put(url).header(CONTENT_TYPE, MP4);
         let request = request.body(Body::wrap_stream(stream::iter(pieces)));
-        let reply = Reply::to(&reqwest::Method::PUT, request).await;
+        let reply = Reply::to(&Method::PUT, request).await;
         match wrong.len() {
             1_001 => reply.refused(413, "body_too_large"),
             _ => assert_refused_for(&reply, "content-length"),
@@ -199,7 +199,7 @@ async fn an_upload_that_stalls_or_breaks_off_leaves_nothing() {
 async fn send(studio: &Studio, person: &Person, form: Form) -> Reply {
     let url = format!("{}/api/v1{}/file", studio.app.url, studio.path);
     let request = studio.app.client.post(url).bearer_auth(&person.access_token).multipart(form);
-    Reply::to(&reqwest::Method::POST, request).await
+    Reply::to(&Method::POST, request).await
 }
 
 fn part(file: &[u8], content_type: &str) -> Part {
@@ -267,20 +267,20 @@ async fn a_form_that_does_not_fit_changes_nothing() {
     ] {
         let request = studio.app.client.post(&url).bearer_auth(&studio.teacher.access_token);
         let request = request.header(CONTENT_TYPE, "multipart/form-data; boundary=x").body(body);
-        Reply::to(&reqwest::Method::POST, request).await.refused(400, "bad_request");
+        Reply::to(&Method::POST, request).await.refused(400, "bad_request");
     }
     // Nothing that is kept in memory may be long.
     for head in ["", "--x\r\n", "--x\r\ncontent-disposition: "] {
         let body = format!("{head}{}", "x".repeat(20_000_000));
         let request = studio.app.client.post(&url).bearer_auth(&studio.teacher.access_token);
         let request = request.header(CONTENT_TYPE, "multipart/form-data; boundary=x").body(body);
-        let refused = Reply::to(&reqwest::Method::POST, request).await;
+        let refused = Reply::to(&Method::POST, request).await;
         refused.refused(400, "bad_request");
         assert!(refused.text.contains("too much around the file"), "{refused:?}");
     }
     let request = studio.app.client.post(&url).bearer_auth(&studio.teacher.access_token);
     let request = request.header(CONTENT_TYPE, "multipart/form-data; boundary=x").body("--x--\r\n");
-    assert_refused_for(&Reply::to(&reqwest::Method::POST, request).await, "file");
+    assert_refused_for(&Reply::to(&Method::POST, request).await, "file");
     assert_eq!((studio.stored(), &studio.video().await["status"]), ((0, 0), &json!("empty")));
     send(&studio, &studio.teacher, good_form()).await.is(200);
     studio.app.close().await;
@@ -314,7 +314,7 @@ async fn a_teacher_takes_up_no_more_than_is_allowed() {
     let more = Form::new().part("file", part(&film(1_000, 500), MP4));
     send(&studio, &studio.teacher, more).await.refused(422, "out_of_range");
     // What is deleted counts until it is gone; and others have room of their own.
-    studio.teacher.send(reqwest::Method::DELETE, &studio.path, None, &[]).await.is(204);
+    studio.teacher.send(Method::DELETE, &studio.path, None, &[]).await.is(204);
     let path = add(&studio.app, &studio.teacher, studio.course, "B").await;
     link(&path, 1_000).await.refused(422, "out_of_range");
     let other = studio.app.teacher().await;
