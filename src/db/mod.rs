@@ -92,8 +92,9 @@ const ROW_BUFFER: usize = 1_024;
 /// dead because it is busy.
 const RESERVED_CONNECTIONS: u32 = 6;
 
-/// A connection that was idle for no longer than this is taken to be open still.
-const TRUSTED_WHILE_IDLE: Duration = Duration::from_secs(1);
+/// A connection that was idle for no longer than this is taken to be open still: no database is back
+/// sooner after it went away.
+const TRUSTED_WHILE_IDLE: Duration = Duration::from_millis(100);
 
 /// The database, whichever it is. Cheap to clone.
 #[derive(Clone, Debug)]
