@@ -1,7 +1,8 @@
 //! The catalogue: courses that are looked for, one page at a time.
 //!
 //! Every list walks an index in the order it is asked for and stops when the page is full, so a
-//! page costs the same among a hundred courses and among a hundred thousand.
+//! page costs the same among a hundred courses and among a hundred thousand; unless it is narrowed
+//! down to what few of them are, for which it walks on.
 
 use sqlx::FromRow;
 use uuid::Uuid;

@@ -42,7 +42,9 @@ const ARROW: char = '→';
 pub(super) async fn fill(tx: &mut Tx) -> Result<()> {
     if let Conn::Postgres(conn) = tx.conn() {
         // Others wait for as long as it takes, and find it done.
-        sqlx::query("SET LOCAL lock_timeout = 0").execute(&mut *conn).await?;
+        for setting in ["SET LOCAL lock_timeout = 0", "SET LOCAL statement_timeout = 0"] {
+            sqlx::query(setting).execute(&mut *conn).await?;
+        }
         let lock = "LOCK TABLE course_words IN SHARE ROW EXCLUSIVE MODE";
         sqlx::query(lock).execute(conn).await?;
     }
