@@ -51,6 +51,16 @@ impl School {
         school
     }
 
+    /// From now on it is about another course, a minute later, with one video.
+    async fn move_to_another_course(&mut self) {
+        self.app.app.clock.advance(MINUTE);
+        self.course = self.app.course(&self.teacher, "1.00").await;
+        let path = format!("/courses/{}/videos", self.course);
+        let video = json!({"title": "all of it", "duration_ms": 600_000});
+        let video = self.teacher.post(&path, video).await.is(201).body["id"].clone();
+        self.videos = vec![serde_json::from_value(video).unwrap()];
+    }
+
     /// A student watches so long, and so many of the videos to their end.
     async fn watched(&self, student: &Person, minutes: u32, videos: usize) -> Session {
         let session = self.app.watched(student, self.course, MINUTE * minutes).await;
@@ -348,12 +358,7 @@ async fn courses_are_found_by_their_rating() {
     let mut school = School::open(1).await;
     let mut ids = Vec::new();
     for rating in [2, 5, 4] {
-        school.app.app.clock.advance(MINUTE);
-        school.course = school.app.course(&school.teacher, "1.00").await;
-        let path = format!("/courses/{}/videos", school.course);
-        let video = json!({"title": "all of it", "duration_ms": 600_000});
-        let video = school.teacher.post(&path, video).await.is(201).body["id"].clone();
-        school.videos = vec![serde_json::from_value(video).unwrap()];
+        school.move_to_another_course().await;
         let student = school.app.student_with("30.00").await;
         let session = school.watched(&student, 10, 1).await;
         school.review(&student, &session, rating).await.is(201);

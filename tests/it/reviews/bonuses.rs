@@ -74,12 +74,7 @@ async fn money_for_one_bonus_pays_one_however_many_ask_at_once() {
     // The platform gets 1.00 of each session; each bonus is 1.50. Two courses, so that neither
     // review waits for the other.
     for _ in 0..2 {
-        school.app.app.clock.advance(MINUTE);
-        school.course = school.app.course(&school.teacher, "1.00").await;
-        let path = format!("/courses/{}/videos", school.course);
-        let video = json!({"title": "all of it", "duration_ms": 600_000});
-        let video = school.teacher.post(&path, video).await.is(201).body["id"].clone();
-        school.videos = vec![serde_json::from_value(video).unwrap()];
+        school.move_to_another_course().await;
         let student = school.app.student_with("30.00").await;
         let session = school.watched(&student, 10, 1).await;
         reviews.push((student, school.path(), json!({"session_id": session.id, "rating": 5})));
