@@ -25,6 +25,7 @@ use crate::{
         errands::Errands,
         idempotency::Running,
         identity::{Keys, Passwords},
+        together::Together,
         writer::Writer,
     },
     storage::Storage,
@@ -54,6 +55,8 @@ pub struct State {
     pub storage: Storage,
     /// Requests with an `Idempotency-Key` that are under way on this node.
     pub running: Running,
+    /// What is read for many at once.
+    pub together: Together,
     pub writer: Writer,
     pub claims: Claims,
     pub bus: Bus,
@@ -109,6 +112,7 @@ impl App {
             line: discovery::Line::default(),
             storage,
             running: Running::default(),
+            together: Together::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
             finish: CancellationToken::new(),

@@ -3,16 +3,20 @@
 use std::marker::PhantomData;
 
 use axum::{
-    http::{HeaderName, HeaderValue, StatusCode, header},
+    body::Bytes,
+    http::{HeaderName, HeaderValue, StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
+use futures_util::FutureExt;
 use serde::Serialize;
 
 use super::extract::Json;
-use crate::service::idempotency;
+use crate::{app::App, error::Result, service::idempotency};
 
 /// Says that a request was done before.
 pub(super) const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// 201: there is something new.
 #[derive(Debug)]
@@ -21,6 +25,10 @@ pub(super) struct Created<T>(pub T);
 /// 204: done, and there is nothing to say about it.
 #[derive(Debug)]
 pub(super) struct NoContent;
+
+/// 200: a `T` that was read for all who asked the same.
+#[derive(Debug)]
+pub(super) struct Shared<T>(Bytes, PhantomData<T>);
 
 /// 201 if it is new, 200 if it was there.
 #[derive(Debug)]
@@ -44,6 +52,36 @@ pub(super) struct Kept<T, const STATUS: u16 = 201>(idempotency::Answer, PhantomD
 impl<T, const STATUS: u16> From<idempotency::Answer> for Kept<T, STATUS> {
     fn from(answer: idempotency::Answer) -> Self {
         Self(answer, PhantomData)
+    }
+}
+
+impl<T: Serialize> Shared<T> {
+    /// Has `read` answer whoever asks for the same address meanwhile: for what everybody is answered
+    /// alike.
+    pub(super) async fn read<R, F>(app: &App, address: &Uri, read: R) -> Result<Self>
+    where
+        R: Fn() -> F + Send + 'static,
+        F: Future<Output = Result<T>> + Send + 'static,
+        T: 'static,
+    {
+        let read = move || read().map(|answer| answer.map(|answer| written(&answer)));
+        let body = app.together.ask(&app.tasks, address.to_string(), read).await?;
+        Ok(Self(body, PhantomData))
+    }
+
+    /// What only one was answered.
+    pub(super) fn with_nobody(answer: &T) -> Self {
+        Self(written(answer), PhantomData)
+    }
+}
+
+fn written(answer: &impl Serialize) -> Bytes {
+    serde_json::to_vec(answer).expect("an answer is plain data").into()
+}
+
+impl<T> IntoResponse for Shared<T> {
+    fn into_response(self) -> Response {
+        ([(header::CONTENT_TYPE, JSON)], self.0).into_response()
     }
 }
 
@@ -78,8 +116,7 @@ impl<T, const STATUS: u16> IntoResponse for Kept<T, STATUS> {
     fn into_response(self) -> Response {
         let answer = self.0;
         let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
-        let json = HeaderValue::from_static("application/json");
-        let response = (status, [(header::CONTENT_TYPE, json)], answer.body).into_response();
+        let response = (status, [(header::CONTENT_TYPE, JSON)], answer.body).into_response();
         say_if_replayed(response, answer.replayed)
     }
 }

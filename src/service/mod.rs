@@ -20,5 +20,6 @@ pub mod receipts;
 pub mod reviews;
 pub mod sessions;
 pub mod tickets;
+pub mod together;
 pub mod videos;
 pub mod writer;

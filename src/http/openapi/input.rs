@@ -5,6 +5,7 @@ use std::{convert::Infallible, marker::PhantomData};
 use axum::{
     Extension,
     extract::{FromRequest, Request, State},
+    http::Uri,
 };
 use schemars::JsonSchema;
 use serde_json::json;
@@ -28,6 +29,11 @@ impl<S> Input for State<S> {
 }
 
 impl<T> Input for Extension<T> {
+    fn describe(_: &mut Operation<'_>) {}
+}
+
+/// Of which nothing is read.
+impl Input for Uri {
     fn describe(_: &mut Operation<'_>) {}
 }
 

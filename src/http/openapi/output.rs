@@ -7,7 +7,7 @@ use super::{Operation, Promise};
 use crate::{
     error::Error,
     http::{
-        answer::{Created, Ensured, Kept, NoContent, Repeatable},
+        answer::{Created, Ensured, Kept, NoContent, Repeatable, Shared},
         codes,
         error::Problem,
         extract::Json,
@@ -39,6 +39,12 @@ impl Output for Problem {
 }
 
 impl<T: JsonSchema> Output for Json<T> {
+    fn describe(operation: &mut Operation<'_>) {
+        operation.answers_json::<T>(StatusCode::OK);
+    }
+}
+
+impl<T: JsonSchema> Output for Shared<T> {
     fn describe(operation: &mut Operation<'_>) {
         operation.answers_json::<T>(StatusCode::OK);
     }
