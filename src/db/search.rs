@@ -8,7 +8,7 @@
 //!
 //! What is written to either is cut by [`FoundBy`], and only what is on offer is found.
 
-use sqlx::PgConnection;
+use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
 
 use crate::{
@@ -18,11 +18,12 @@ use crate::{
         courses,
     },
     domain::{
-        catalogue::{Filter, FoundBy, Shelf, Tier, Words},
+        catalogue::{Filter, FoundBy, Place, Shelf, Sort, Tier, Words},
         course::Course,
     },
     error::Result,
     id::{CategoryId, CourseId, UserId},
+    money::Money,
 };
 
 /// A word of fewer courses than these is rare: each of them is asked whether it has the others, too.
@@ -34,6 +35,12 @@ const FILLED_AT_ONCE: i64 = 100;
 
 /// So many entries of words that begin alike are looked at.
 const BEGINNINGS_MAX: i64 = 2_000;
+
+/// Courses with the words of a search that can be put in order.
+pub const PLACES_MAX: i64 = 2_000;
+
+/// Newer than any course.
+const BEYOND: CourseId = CourseId::from_uuid(Uuid::max());
 
 /// In front of a word of a title. No word has it.
 const ARROW: char = '→';
@@ -51,7 +58,7 @@ pub(super) async fn fill(tx: &mut Tx) -> Result<()> {
     if !is_missing(tx).await? {
         return Ok(());
     }
-    let mut before = CourseId::from_uuid(Uuid::max());
+    let mut before = BEYOND;
     loop {
         let courses = courses::list_before(tx, before, FILLED_AT_ONCE).await?;
         let Some(oldest) = courses.last() else { return Ok(()) };
@@ -120,6 +127,22 @@ const POSTGRES_FIND: &str = "
 const POSTGRES_HAS: &str =
     "UPDATE courses SET words = array_to_tsvector($2::text[] || $3::text[]) WHERE id = $1";
 
+/// Asks on either database: `$after` and `$limit`, and what the filter lets through, are bound; the words
+/// are not.
+macro_rules! ask {
+    ($row:ty, $sql:expr, $filter:expr, $after:expr, $limit:expr) => {
+        sqlx::query_as::<_, $row>($sql)
+            .bind(category($filter))
+            .bind(teacher($filter))
+            .bind($filter.currency)
+            .bind($filter.min_price)
+            .bind($filter.max_price)
+            .bind($filter.min_rating)
+            .bind($after)
+            .bind($limit)
+    };
+}
+
 /// At most `limit` courses on offer that have all `words`, in one tier, the newest first.
 pub async fn search(
     tx: &mut Tx,
@@ -128,42 +151,95 @@ pub async fn search(
     (tier, after): (Tier, Option<CourseId>),
     limit: i64,
 ) -> Result<Vec<Listed>> {
-    /// Binds what both databases are asked in the same way.
-    macro_rules! ask {
+    macro_rules! ask_for {
         ($sql:expr) => {
-            sqlx::query_as::<_, ListedRow>($sql)
-                .bind(category(filter))
-                .bind(teacher(filter))
-                .bind(filter.currency)
-                .bind(filter.min_price)
-                .bind(filter.max_price)
-                .bind(filter.min_rating)
-                .bind(after)
-                .bind(limit)
+            ask!(ListedRow, $sql, filter, after.unwrap_or(BEYOND), limit)
         };
     }
     let rows = match tx.conn() {
-        Conn::Sqlite(conn) => ask!(SQLITE).bind(sqlite_words(words, tier)).fetch_all(conn).await?,
+        Conn::Sqlite(conn) => {
+            ask_for!(SQLITE).bind(sqlite_words(words, tier)).fetch_all(conn).await?
+        }
         Conn::Postgres(conn) if tier == Tier::Begins => {
-            let longest = words.as_slice().iter().max_by_key(|word| word.len());
-            let ask = ask!(POSTGRES_BEGINS).bind(longest).bind(postgres_beginnings(words));
-            ask.bind(BEGINNINGS_MAX).fetch_all(conn).await?
+            let ask = ask_for!(POSTGRES_BEGINS).bind(words.longest());
+            ask.bind(postgres_beginnings(words)).bind(BEGINNINGS_MAX).fetch_all(conn).await?
         }
         Conn::Postgres(conn) => {
             let Lead { first, second, others } = lead(conn, words, tier).await?;
             match (second, tier) {
-                (None, Tier::Title) => ask!(POSTGRES_TITLE).bind(first).bind(others),
-                (None, _) => ask!(POSTGRES_TEXT).bind(first).bind(others),
+                (None, Tier::Title) => ask_for!(POSTGRES_TITLE).bind(first).bind(others),
+                (None, _) => ask_for!(POSTGRES_TEXT).bind(first).bind(others),
                 (second, Tier::Title) => {
-                    ask!(POSTGRES_TITLE_OF_TWO).bind(first).bind(others).bind(second)
+                    ask_for!(POSTGRES_TITLE_OF_TWO).bind(first).bind(others).bind(second)
                 }
-                (second, _) => ask!(POSTGRES_TEXT_OF_TWO).bind(first).bind(others).bind(second),
+                (second, _) => ask_for!(POSTGRES_TEXT_OF_TWO).bind(first).bind(others).bind(second),
             }
             .fetch_all(conn)
             .await?
         }
     };
     Ok(rows.into_iter().map(Listed::from).collect())
+}
+
+/// How many courses on offer have all `words`, anywhere in them, or as the beginnings of longer ones; and
+/// where those of them stand that the filter lets through. Beyond [`PLACES_MAX`] nothing is counted, and
+/// no places are told.
+pub async fn places(
+    tx: &mut Tx,
+    words: &Words,
+    filter: &Filter,
+    (sort, tier): (Sort, Tier),
+) -> Result<(i64, Vec<Place>)> {
+    macro_rules! ask_for {
+        ($sql:expr) => {
+            ask!(FoundRow, $sql, filter, BEYOND, PLACES_MAX + 1)
+        };
+    }
+    let rows = match tx.conn() {
+        Conn::Sqlite(conn) => {
+            let words = match tier {
+                Tier::Begins => sqlite_words(words, tier),
+                Tier::Title | Tier::Text => sqlite_anywhere(words),
+            };
+            ask_for!(SQLITE_PLACES).bind(words).fetch_all(conn).await?
+        }
+        Conn::Postgres(conn) if tier == Tier::Begins => {
+            let ask = ask_for!(POSTGRES_PLACES_OF_BEGINNINGS).bind(words.longest());
+            // A course has a few such words at most.
+            let most = 10 * PLACES_MAX;
+            ask.bind(postgres_beginnings(words)).bind(most).fetch_all(conn).await?
+        }
+        Conn::Postgres(conn) => match lead(conn, words, Tier::Text).await? {
+            Lead { first, second: None, others } => {
+                ask_for!(POSTGRES_PLACES).bind(first).bind(others).fetch_all(conn).await?
+            }
+            Lead { first, second, others } => {
+                let ask = ask_for!(POSTGRES_PLACES_OF_TWO).bind(first).bind(others);
+                ask.bind(second).fetch_all(conn).await?
+            }
+        },
+    };
+    let found = rows.first().map_or(0, |row| row.found);
+    Ok((found, rows.into_iter().filter_map(|row| row.place(sort)).collect()))
+}
+
+/// How many courses have the words, and one that fits, if any does.
+#[derive(FromRow)]
+struct FoundRow {
+    found: i64,
+    id: Option<CourseId>,
+    price_per_minute: Option<Money>,
+    rating: Option<i64>,
+}
+
+impl FoundRow {
+    fn place(self, sort: Sort) -> Option<Place> {
+        let value = match sort {
+            Sort::BestRated => self.rating?,
+            Sort::Newest | Sort::Cheapest | Sort::Dearest => self.price_per_minute?.micros(),
+        };
+        Some(Place { id: self.id?, value })
+    }
 }
 
 /// What must hold of a course besides its words.
@@ -204,6 +280,24 @@ macro_rules! postgres {
     };
 }
 
+/// How many a lead finds, but not more than `$8`; and if they are fewer, where those stand that fit.
+macro_rules! places {
+    ($lead:expr, $join:literal) => {
+        concat!(
+            "WITH found AS MATERIALIZED (",
+            $lead,
+            " LIMIT $8)
+             SELECT (SELECT COUNT(*) FROM found) AS found, c.id, c.price_per_minute, c.rating
+               FROM (SELECT 1 AS one) always LEFT JOIN (
+                    SELECT c.id, c.price_per_minute, c.rating FROM found w ",
+            $join,
+            " WHERE (SELECT COUNT(*) FROM found) < $8 AND ",
+            on_offer!(),
+            ") c ON TRUE"
+        )
+    };
+}
+
 /// Whether one of some words is not among those of the course that `a` leads to.
 macro_rules! lacks {
     ($in_title:literal, $words:literal) => {
@@ -220,13 +314,13 @@ macro_rules! lacks {
 
 /// Courses that have a word, in one tier, and all others; `$and` is the rest of the lead.
 macro_rules! led {
-    ($in_title:literal, $joined:literal, $and:expr) => {
-        postgres!(
+    ($in_title:literal, $joined:expr, $and:expr) => {
+        concat!(
             "SELECT a.course_id FROM course_words a ",
             $joined,
             " WHERE a.word = $9 AND a.in_title = ",
             $in_title,
-            " AND ($7::uuid IS NULL OR a.course_id < $7) AND CASE WHEN ",
+            " AND a.course_id < $7 AND CASE WHEN ",
             lacks!($in_title, "$10::text[]"),
             " THEN FALSE ELSE ",
             $and,
@@ -235,31 +329,64 @@ macro_rules! led {
     };
 }
 
-const POSTGRES_TITLE: &str = led!("TRUE", "", "TRUE");
-
-const POSTGRES_TEXT: &str = led!("FALSE", "", lacks!("TRUE", "$10::text[] || $9::text"));
-
 /// Both words have their courses in the same order, so that these are merged.
-const POSTGRES_TITLE_OF_TWO: &str = led!(
-    "TRUE",
-    "JOIN course_words b ON b.word = $11 AND b.in_title = TRUE AND b.course_id = a.course_id",
-    "TRUE"
+macro_rules! led_by_two {
+    ($in_title:literal, $and:expr) => {
+        led!(
+            $in_title,
+            concat!(
+                "JOIN course_words b ON b.word = $11 AND b.in_title = ",
+                $in_title,
+                " AND b.course_id = a.course_id"
+            ),
+            $and
+        )
+    };
+}
+
+/// Courses that have words which begin like these.
+macro_rules! led_by_beginnings {
+    () => {
+        "SELECT DISTINCT longer.course_id
+           FROM (SELECT course_id FROM course_words
+                  WHERE word >= $9 AND word < $9 || chr(1114111) ORDER BY word LIMIT $11) longer
+           JOIN courses has ON has.id = longer.course_id
+          WHERE longer.course_id < $7 AND has.words @@ (SELECT CAST($10 AS tsquery))"
+    };
+}
+
+const POSTGRES_TITLE: &str = postgres!(led!("TRUE", "", "TRUE"));
+
+const POSTGRES_TEXT: &str = postgres!(led!("FALSE", "", lacks!("TRUE", "$10::text[] || $9::text")));
+
+const POSTGRES_TITLE_OF_TWO: &str = postgres!(led_by_two!("TRUE", "TRUE"));
+
+const POSTGRES_TEXT_OF_TWO: &str =
+    postgres!(led_by_two!("FALSE", lacks!("TRUE", "$10::text[] || ARRAY[$9, $11]::text[]")));
+
+const POSTGRES_BEGINS: &str = postgres!(led_by_beginnings!());
+
+const SQLITE_PLACES: &str = places!(
+    "SELECT n.course_id FROM course_words w CROSS JOIN course_numbers n ON n.number = -w.rowid
+      WHERE course_words MATCH $9 AND n.course_id < $7",
+    "CROSS JOIN courses c ON c.id = w.course_id"
 );
 
-const POSTGRES_TEXT_OF_TWO: &str = led!(
-    "FALSE",
-    "JOIN course_words b ON b.word = $11 AND b.in_title = FALSE AND b.course_id = a.course_id",
-    lacks!("TRUE", "$10::text[] || ARRAY[$9, $11]::text[]")
-);
+/// One by one: PostgreSQL would read all courses, as it does not know how few are found.
+macro_rules! postgres_places {
+    ($lead:expr) => {
+        places!(
+            $lead,
+            "CROSS JOIN LATERAL (SELECT * FROM courses c WHERE c.id = w.course_id LIMIT 1) c"
+        )
+    };
+}
 
-const POSTGRES_BEGINS: &str = postgres!(
-    "SELECT DISTINCT longer.course_id
-       FROM (SELECT course_id FROM course_words
-              WHERE word >= $9 AND word < $9 || chr(1114111) ORDER BY word LIMIT $11) longer
-       JOIN courses has ON has.id = longer.course_id
-      WHERE ($7::uuid IS NULL OR longer.course_id < $7)
-        AND has.words @@ (SELECT CAST($10 AS tsquery))"
-);
+const POSTGRES_PLACES: &str = postgres_places!(led!("FALSE", "", "TRUE"));
+
+const POSTGRES_PLACES_OF_TWO: &str = postgres_places!(led_by_two!("FALSE", "TRUE"));
+
+const POSTGRES_PLACES_OF_BEGINNINGS: &str = postgres_places!(led_by_beginnings!());
 
 /// The words that lead: a rare one alone, or two that are not; and those that are left.
 struct Lead {
@@ -313,13 +440,16 @@ fn teacher(filter: &Filter) -> Option<UserId> {
 
 /// A search as FTS5 reads it. Words are letters and digits, so quotes are enough.
 fn sqlite_words(words: &Words, tier: Tier) -> String {
-    let anywhere = || joined(words, " AND ", |word| format!("\"{word}\""));
     let in_title = || joined(words, " AND ", |word| format!("\"{ARROW}{word}\""));
     match tier {
         Tier::Title => in_title(),
-        Tier::Text => format!("({}) NOT ({})", anywhere(), in_title()),
+        Tier::Text => format!("({}) NOT ({})", sqlite_anywhere(words), in_title()),
         Tier::Begins => joined(words, " AND ", |word| format!("\"{word}\" *")),
     }
+}
+
+fn sqlite_anywhere(words: &Words) -> String {
+    joined(words, " AND ", |word| format!("\"{word}\""))
 }
 
 /// Words that only begin like these, as PostgreSQL reads it.

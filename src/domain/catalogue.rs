@@ -1,5 +1,7 @@
 //! Looking for courses: by words, by what they are about and cost, one page after the other.
 
+use std::cmp::Ordering;
+
 use crate::{
     domain::{
         course::{Course, CourseStatus},
@@ -71,6 +73,19 @@ pub struct Place {
     pub value: i64,
 }
 
+impl Place {
+    /// How this one and another stand in a list.
+    #[must_use]
+    pub fn cmp_in(&self, other: &Self, sort: Sort) -> Ordering {
+        let (ours, theirs) = ((self.value, self.id), (other.value, other.id));
+        match sort {
+            Sort::Newest => theirs.1.cmp(&ours.1),
+            Sort::Cheapest => ours.cmp(&theirs),
+            Sort::Dearest | Sort::BestRated => theirs.cmp(&ours),
+        }
+    }
+}
+
 /// Reads a rating that is asked for, such as `4` or `4.25`, in hundredths.
 pub fn parse_rating(text: &str) -> Result<i64, String> {
     let rating = text.parse::<Money>().ok().map(Money::micros);
@@ -105,12 +120,30 @@ impl Words {
         &self.0
     }
 
-    /// Whether a word of the course begins with each of them. None of them is in any.
+    /// The one of which there are the fewest, as far as can be told without looking.
     #[must_use]
-    pub fn are_in(&self, course: &Course) -> bool {
-        let has: Vec<String> = words(&course.title).chain(words(&course.description)).collect();
-        let is_in = |word: &String| has.iter().any(|whole| whole.starts_with(word.as_str()));
-        !self.0.is_empty() && self.0.iter().all(is_in)
+    pub fn longest(&self) -> Option<&String> {
+        self.0.iter().max_by_key(|word| word.len())
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether the course has all of them, anywhere or as `tier` says. No course has none.
+    #[must_use]
+    pub fn are_in(&self, course: &Course, tier: Tier) -> bool {
+        let title = words(&course.title);
+        let has: Vec<String> = match tier {
+            Tier::Title => title.collect(),
+            Tier::Text | Tier::Begins => title.chain(words(&course.description)).collect(),
+        };
+        let is_in = |word: &String| match tier {
+            Tier::Title | Tier::Text => has.contains(word),
+            Tier::Begins => has.iter().any(|whole| whole.starts_with(word.as_str())),
+        };
+        !self.is_empty() && self.0.iter().all(is_in)
     }
 }
 

@@ -1,6 +1,6 @@
 //! `GET /api/v1/courses` and `/categories`: finding what to watch.
 
-use axum::extract::State;
+use axum::{extract::State, http::Uri};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +15,7 @@ use crate::{
     },
     error::{Error, Result},
     http::{
+        answer::Shared,
         extract::{Caller, Json, Query},
         page::{self, Cursor, Limit, Page},
     },
@@ -50,7 +51,7 @@ pub(super) struct CoursesQuery {
     /// What nobody has rated has none.
     #[schemars(regex(pattern = r"^([0-4](\.[0-9]{1,2})?|5(\.00?)?)$"))]
     min_rating: Option<String>,
-    /// Of one's own courses, and of what was not looked for by words: by price if a price is named, or else by rating if one is.
+    /// If nothing is said: what fits the words best, or by price if a price is named, or else by rating if one is.
     sort: Option<Sort>,
     #[serde(default)]
     limit: Limit,
@@ -60,55 +61,93 @@ pub(super) struct CoursesQuery {
 pub(super) async fn list(
     State(app): State<App>,
     caller: Option<Caller>,
+    address: Uri,
     Query(query): Query<CoursesQuery>,
-) -> Result<Json<Page<CourseView>>> {
-    let limit = query.limit;
-    let cursor = query.cursor.as_ref().map(Cursor::text);
-    let has_range = query.min_price.is_some() || query.max_price.is_some();
-    let sort = query.sort.unwrap_or(match &query.min_rating {
-        _ if has_range => Sort::Cheapest,
-        Some(_) => Sort::BestRated,
-        None => Sort::Newest,
-    });
-    let is_by_price = has_range || matches!(sort, Sort::Cheapest | Sort::Dearest);
-    let filter = Filter {
-        shelf: shelf(&query, caller.as_ref())?,
-        category_id: query.category_id,
-        status: query.status,
-        currency: match query.currency {
-            None if !is_by_price => None,
-            // Prices can be compared in one currency only.
-            currency => Some(currency_or_default(&app, currency)?),
-        },
-        min_price: price("min_price", query.min_price.as_deref())?,
-        max_price: price("max_price", query.max_price.as_deref())?,
-        min_rating: match &query.min_rating {
-            Some(text) => parse_rating(text).map_err(|e| Error::invalid("min_rating", e))?,
-            None => 0,
-        },
-    };
-    let mut tx = app.db.read().await?;
-    let words = query.search.as_deref().map(Words::of);
-    if let Some(words) = words.as_ref().filter(|_| !matches!(filter.shelf, Shelf::Own(_))) {
-        if query.sort.is_some() {
-            return Err(Error::invalid("sort", "a search of what is on offer has its own order"));
-        }
-        let at = Found::read(cursor)?;
-        let found = courses::search(&mut tx, words, &filter, at, limit.entries() + 1).await?;
-        return Ok(Json(Page::new(found, limit.entries(), |(tier, listed)| {
-            Found { tier: *tier, after: Some(listed.course.id) }.to_string()
-        })));
+) -> Result<Shared<Page<CourseView>>> {
+    let question = Question::of(&app, caller.as_ref(), query)?;
+    if let Shelf::Own(_) = question.filter.shelf {
+        return Ok(Shared::with_nobody(&question.answer(&app).await?));
     }
-    let after = (sort, cursor.map(read_place).transpose()?);
-    let found = if let Some(words) = words {
-        courses::search_own(&mut tx, &words, &filter, after, limit.entries() + 1).await?
-    } else {
-        db::catalogue::list(&mut tx, &filter, after, limit.and_one()).await?
+    let here = app.clone();
+    let read = move || {
+        let (app, question) = (here.clone(), question.clone());
+        async move { question.answer(&app).await }
     };
-    Ok(Json(Page::new(found, limit.entries(), |listed| {
-        let Place { id, value } = listed.place(sort);
-        format!("{id} {value}")
-    })))
+    Shared::read(&app, &address, read).await
+}
+
+/// What is looked for, and where the last page ended.
+#[derive(Clone)]
+struct Question {
+    filter: Filter,
+    order: Order,
+    cursor: Option<Cursor>,
+    limit: Limit,
+}
+
+#[derive(Clone)]
+enum Order {
+    /// What has the words, the best first.
+    Fit(Words),
+    By(Sort, Option<Words>),
+}
+
+impl Question {
+    fn of(app: &App, caller: Option<&Caller>, query: CoursesQuery) -> Result<Self> {
+        let shelf = shelf(&query, caller)?;
+        let min_rating = query.min_rating.as_deref().map_or(Ok(0), parse_rating);
+        let mut filter = Filter {
+            category_id: query.category_id,
+            min_price: price("min_price", query.min_price.as_deref())?,
+            max_price: price("max_price", query.max_price.as_deref())?,
+            min_rating: min_rating.map_err(|problem| Error::invalid("min_rating", problem))?,
+            ..Filter::all_of(shelf, query.status)
+        };
+        let has_range = filter.min_price.is_some() || filter.max_price.is_some();
+        let is_by_price = has_range || matches!(query.sort, Some(Sort::Cheapest | Sort::Dearest));
+        if is_by_price || query.currency.is_some() {
+            // Prices can be compared in one currency only.
+            filter.currency = Some(currency_or_default(app, query.currency)?);
+        }
+        let order = match (query.sort, query.search.as_deref().map(Words::of)) {
+            (Some(sort), words) => Order::By(sort, words),
+            (None, Some(words)) if !matches!(shelf, Shelf::Own(_)) => Order::Fit(words),
+            (None, words) if has_range => Order::By(Sort::Cheapest, words),
+            (None, words) if query.min_rating.is_some() => Order::By(Sort::BestRated, words),
+            (None, words) => Order::By(Sort::Newest, words),
+        };
+        Ok(Self { filter, order, cursor: query.cursor, limit: query.limit })
+    }
+
+    async fn answer(&self, app: &App) -> Result<Page<CourseView>> {
+        let Self { filter, order, cursor, limit } = self;
+        let cursor = cursor.as_ref().map(Cursor::text);
+        let (sort, words) = match order {
+            Order::By(sort, words) => (*sort, words),
+            Order::Fit(words) => {
+                let (at, most) = (Found::read(cursor)?, limit.entries() + 1);
+                let mut tx = app.db.read().await?;
+                let found = courses::search(&mut tx, words, filter, at, most).await?;
+                return Ok(Page::new(found, limit.entries(), |(tier, listed)| {
+                    Found { tier: *tier, after: Some(listed.course.id) }.to_string()
+                }));
+            }
+        };
+        let order = (sort, cursor.map(read_place).transpose()?);
+        let found = match words {
+            None => {
+                let mut tx = app.db.read().await?;
+                db::catalogue::list(&mut tx, filter, order, limit.and_one()).await?
+            }
+            Some(words) => {
+                courses::search_in_order(app, words, filter, order, limit.and_one()).await?
+            }
+        };
+        Ok(Page::new(found, limit.entries(), |listed| {
+            let Place { id, value } = listed.place(sort);
+            format!("{id} {value}")
+        }))
+    }
 }
 
 /// Where to look: what is not on offer is on its teacher's own shelf.

@@ -8,7 +8,7 @@ use crate::{
     app::App,
     db::{self, Tx, catalogue::Listed},
     domain::{
-        catalogue::{Filter, Place, Sort, Tier, Words},
+        catalogue::{Filter, Place, Shelf, Sort, Tier, Words},
         course::{CategoryChange, Course, CourseStatus, Partner, Price, Split, parse_partners},
         user::{Role, User},
     },
@@ -212,23 +212,73 @@ pub async fn search(
     Ok(found)
 }
 
-/// How many of a teacher's own courses are looked at in one go.
-const OWN_AT_ONCE: i64 = 100;
-
-/// At most `limit` courses of a shelf that is a teacher's own, on offer or not, in which words begin
-/// with all of `words`; in the order of a list. They are few enough to be looked at one by one.
-pub async fn search_own(
-    tx: &mut Tx,
+/// At most `limit` courses of a shelf that have all `words`, in the order of a list. If there is none, or
+/// if the shelf is a teacher's own, longer words that begin like these will do.
+///
+/// A few are put in order. Of many, those that come first are soon found by looking at all courses in
+/// that order, and so are those of a teacher.
+pub async fn search_in_order(
+    app: &App,
     words: &Words,
     filter: &Filter,
-    (sort, mut after): (Sort, Option<Place>),
-    limit: usize,
+    order: (Sort, Option<Place>),
+    limit: i64,
 ) -> Result<Vec<Listed>> {
+    // A course must not change between being found and being shown: the page would be too short.
+    let mut tx = app.db.snapshot().await?;
+    if let Shelf::Own(_) = filter.shelf {
+        return look_through(&mut tx, (words, Tier::Begins), filter, order, limit).await;
+    }
+    if words.is_empty() {
+        return Ok(Vec::new());
+    }
+    for tier in [Tier::Text, Tier::Begins] {
+        let (found, places) = db::search::places(&mut tx, words, filter, (order.0, tier)).await?;
+        if found > db::search::PLACES_MAX {
+            return look_through(&mut tx, (words, tier), filter, order, limit).await;
+        }
+        if found > 0 {
+            return show(&mut tx, places, order, limit).await;
+        }
+    }
+    Ok(Vec::new())
+}
+
+/// At most `limit` courses of those that stand at `places`.
+async fn show(
+    tx: &mut Tx,
+    mut places: Vec<Place>,
+    (sort, after): (Sort, Option<Place>),
+    limit: i64,
+) -> Result<Vec<Listed>> {
+    places.retain(|place| after.is_none_or(|after| after.cmp_in(place, sort).is_lt()));
+    places.sort_unstable_by(|one, other| one.cmp_in(other, sort));
+    places.truncate(usize::try_from(limit).expect("a page is small"));
+    let ids: Vec<CourseId> = places.iter().map(|place| place.id).collect();
+    let mut listed = db::catalogue::list_on_offer(tx, &ids).await?;
+    listed.sort_unstable_by(|one, other| one.place(sort).cmp_in(&other.place(sort), sort));
+    Ok(listed)
+}
+
+/// The most courses that are looked at in one go.
+const LOOKED_AT_ONCE: i64 = 200;
+
+/// At most `limit` of the courses of a shelf that have all `words`, in the order of a list.
+async fn look_through(
+    tx: &mut Tx,
+    (words, tier): (&Words, Tier),
+    filter: &Filter,
+    (sort, mut after): (Sort, Option<Place>),
+    limit: i64,
+) -> Result<Vec<Listed>> {
+    let (mut at_once, limit) = (limit, usize::try_from(limit).expect("a page is small"));
     let mut found = Vec::new();
     loop {
-        let own = db::catalogue::list(tx, filter, (sort, after), OWN_AT_ONCE).await?;
-        after = own.last().map(|last| last.place(sort));
-        found.extend(own.into_iter().filter(|listed| words.are_in(&listed.course)));
+        // The more, the rarer they seem to be.
+        at_once = (2 * at_once).min(LOOKED_AT_ONCE);
+        let seen = db::catalogue::list(tx, filter, (sort, after), at_once).await?;
+        after = seen.last().map(|last| last.place(sort));
+        found.extend(seen.into_iter().filter(|listed| words.are_in(&listed.course, tier)));
         if after.is_none() || found.len() >= limit {
             found.truncate(limit);
             return Ok(found);

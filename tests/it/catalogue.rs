@@ -1,10 +1,11 @@
 //! Looking for courses, changing them, and who sees which.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use murph::{
     db::{self, Db},
     domain::course::{Course, Split},
+    money::Money,
 };
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -127,6 +128,86 @@ async fn a_search_finds_all_words_those_of_the_title_first() {
 }
 
 #[tokio::test]
+async fn what_is_found_by_words_comes_in_any_order() {
+    let app = TestApp::start().await;
+    let teacher = app.teacher().await;
+    let music = category(&app, "Music").await;
+    for (title, price, description) in [
+        ("Rust on stage", "9", "music"),
+        ("Cooking", "1", "nothing of that"),
+        ("Advanced Rust", "3", "the web is far"),
+        ("Web pages", "3", "also with Rust"),
+        ("Rust for the web", "1", "servers"),
+    ] {
+        let more = json!({"price_per_minute": price, "description": description});
+        make(&app, &teacher, title, more).await;
+    }
+    make(&app, &teacher, "Rust with bells", json!({"category_id": music})).await;
+    let euros = json!({"price_per_minute": "1", "currency": "EUR"});
+    make(&app, &teacher, "Rust abroad", euros).await;
+    make(&app, &teacher, "Rust in private", json!({"status": "draft"})).await;
+    for limit in [1, 2, 100] {
+        let all = async |query: &str| all_titles(&app, query, limit).await.join("; ");
+        assert_eq!(
+            all("search=rust&sort=newest").await,
+            "Rust abroad; Rust with bells; Rust for the web; Web pages; Advanced Rust; Rust on stage"
+        );
+        let cheapest = "Rust with bells; Rust for the web; Advanced Rust; Web pages; Rust on stage";
+        assert_eq!(all("search=rust&sort=price").await, cheapest);
+        let mut dearest: Vec<&str> = cheapest.split("; ").collect();
+        dearest.reverse();
+        assert_eq!(all("search=rust&sort=-price").await, dearest.join("; "));
+        assert_eq!(all("search=rust&sort=price&currency=EUR").await, "Rust abroad");
+        assert_eq!(
+            all("search=rust+web&sort=-price&min_price=2").await,
+            "Web pages; Advanced Rust"
+        );
+        let of_music = format!("search=rust&sort=price&category_id={music}");
+        assert_eq!(all(&of_music).await, "Rust with bells");
+        // Nothing has the word itself.
+        assert_eq!(all("search=adv&sort=price").await, "Advanced Rust");
+        assert_eq!(all("search=no&sort=newest").await, "Cooking");
+        for nothing in ["rustc", "", "%21", "rust+cooking"] {
+            assert_eq!(all(&format!("search={nothing}&sort=price")).await, "", "{nothing}");
+        }
+    }
+    app.close().await;
+}
+
+/// They are not put in order, but found in it.
+#[tokio::test]
+async fn words_of_very_many_courses_are_found_in_order_too() {
+    let app = TestApp::start().await;
+    let teacher = app.teacher().await;
+    let mut tx = app.app.db.begin().await.unwrap();
+    let many = u64::try_from(db::search::PLACES_MAX).unwrap() + 100;
+    let mut prices = BTreeMap::new();
+    for nth in 0..many {
+        app.app.clock.advance(std::time::Duration::from_millis(1));
+        let price = i64::try_from(nth * 7 % 1_000).unwrap() * 10_000;
+        let title = if nth % 50 == 0 { format!("blue {nth}") } else { format!("red {nth}") };
+        let price = (Money::from_micros(price), "USD".parse().unwrap());
+        let course = Course::offered(teacher.id, title, price, Split::default(), app.now());
+        db::courses::insert(&mut tx, &course).await.unwrap();
+        if course.title.starts_with("red") {
+            prices.insert((course.price_per_minute, course.id), course.title);
+        }
+    }
+    tx.commit().await.unwrap();
+    let expected: Vec<String> = prices.into_values().collect();
+    let found = all_titles(&app, "search=red&sort=price", 100).await;
+    assert_eq!(found, expected);
+    let dear = all_titles(&app, "search=red&sort=-price&min_price=9.90", 3).await;
+    let dearest: Vec<_> = expected.iter().rev().take(dear.len()).cloned().collect();
+    assert_eq!(dear, dearest);
+    assert!(dear.len() > 10, "{dear:?}");
+    // Nothing has the word itself, and too many have longer ones.
+    let found = all_titles(&app, "search=re&sort=price", 100).await;
+    assert_eq!(found, expected);
+    app.close().await;
+}
+
+#[tokio::test]
 async fn what_is_searched_for_is_never_a_program() {
     let app = TestApp::start().await;
     let teacher = app.teacher().await;
@@ -183,7 +264,7 @@ async fn a_query_that_does_not_fit_is_refused_by_name() {
         ("cursor=AAAA", "cursor"),
         ("search=a&cursor=dGl0bGU", "cursor"),
         ("sort=rating", "sort"),
-        ("search=a&sort=price", "sort"),
+        ("search=a&sort=price&cursor=dGl0bGUg", "cursor"),
         ("currency=XYZ&sort=price", "currency"),
         ("min_price=-1", "min_price"),
         ("max_price=0.0000001", "max_price"),

@@ -378,6 +378,11 @@ async fn courses_are_found_by_their_rating() {
     assert_eq!(rest[0], ids[0], "what nobody has rated comes last");
     assert_eq!(rest.len(), 2);
     assert_eq!(found("search=course&min_rating=3").await.0.len(), 2);
+    let (first, next) = found("search=course&sort=-rating&limit=1").await;
+    assert_eq!(first, [&ids[1][..]]);
+    let next = format!("search=course&sort=-rating&limit=100&cursor={}", next.unwrap());
+    assert_eq!(found(&next).await.0[..2], [&ids[2][..], &ids[0]]);
+    assert_eq!(found("search=course&sort=-rating&min_rating=4").await.0, [&ids[1][..], &ids[2]]);
     let wrong = school.app.get("/api/v1/courses?min_rating=6").await;
     wrong.refused(422, "invalid");
     school.app.close().await;
