@@ -9,8 +9,8 @@
 //!            └────▶ live                   meters, while a player is connected
 //! ```
 //!
-//! * Ways in: [`http`], [`live`], [`jobs`]. Ways out: [`db`], [`gateway`], [`bus`], [`ai`].
-//! * Ways in: [`http`], [`live`], [`jobs`]. Ways out: [`db`], [`gateway`], [`storage`], [`bus`].
+//! * Ways in: [`http`], [`live`], [`jobs`]. Ways out: [`db`], [`gateway`], [`storage`], [`bus`],
+//!   [`ai`].
 //! * [`service`] joins them: one use case, one transaction. Whatever moves money goes through
 //!   [`service::ledger`]; the hot operations do so many at a time, through [`service::writer`].
 //! * [`domain`] knows none of them: rules that can be tested without a server.
@@ -39,3 +39,7 @@ pub mod service;
 pub mod storage;
 pub mod telemetry;
 pub mod time;
+
+/// Requests and rows are many small things, made and thrown away.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
