@@ -203,31 +203,24 @@ pub async fn count_sessions(
     Ok(count(sessions))
 }
 
-/// What `teacher` earned from `begin` on, by currency.
+/// What `teacher` got from `begin` on, bonuses included, by currency.
 pub async fn list_since(
     tx: &mut Tx,
     teacher: UserId,
     begin: Timestamp,
-) -> Result<Vec<(Currency, Figures)>> {
-    #[derive(FromRow)]
-    struct Row {
-        currency: Currency,
-        #[sqlx(flatten)]
-        sums: SumRow,
-    }
+) -> Result<Vec<(Currency, Money)>> {
     // By currency, so that the key is walked from the day on and not from the beginning.
-    let rows: Vec<Row> = on!(tx, conn => sqlx::query_as(concat!(
-        "SELECT e.currency, ", sums!(), "
+    Ok(on!(tx, conn => sqlx::query_as(
+        "SELECT e.currency, CAST(SUM(e.earned + e.bonus) AS BIGINT)
            FROM (SELECT DISTINCT currency FROM course_earnings WHERE teacher_id = $1) used
            JOIN earnings_quarters e
              ON e.teacher_id = $1 AND e.currency = used.currency AND e.quarter >= $2
           GROUP BY e.currency",
-    ))
+    )
     .bind(teacher)
     .bind(begin)
     .fetch_all(conn)
-    .await)?;
-    Ok(rows.into_iter().map(|row| (row.currency, row.sums.into())).collect())
+    .await)?)
 }
 
 #[derive(FromRow)]

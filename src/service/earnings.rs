@@ -214,8 +214,7 @@ async fn since(
     teacher: UserId,
     begin: Timestamp,
 ) -> Result<BTreeMap<Currency, Money>> {
-    let earned = db::earnings::list_since(tx, teacher, begin).await?;
-    Ok(earned.into_iter().map(|(currency, figures)| (currency, figures.total())).collect())
+    Ok(db::earnings::list_since(tx, teacher, begin).await?.into_iter().collect())
 }
 
 /// What a course has brought, by currency, with what it may bring yet.
