@@ -100,6 +100,7 @@ macro_rules! page {
               AND CASE WHEN ($2 IS NULL OR c.category_id = $2) AND ($3 IS NULL OR c.status = $3)
                         AND ($4 IS NULL OR c.currency = $4)
                         AND c.price_per_minute BETWEEN $5 AND $6 AND c.rating >= $10
+                        AND ($11 IS NULL OR c.level = $11)
                        THEN TRUE ELSE FALSE END AND ",
             $behind, " ORDER BY ", $order, " LIMIT $9"; $order
         )
@@ -205,6 +206,7 @@ pub async fn list(
         .bind(value)
         .bind(limit)
         .bind(filter.min_rating)
+        .bind(filter.level)
         .fetch_all(conn)
         .await)?;
     Ok(rows.into_iter().map(Listed::from).collect())

@@ -6,7 +6,7 @@ use crate::{
     db::{Conn, Tx, search},
     domain::{
         catalogue::FoundBy,
-        course::{Category, Course, CourseStatus, Partner, Split},
+        course::{Category, Course, CourseStatus, Level, Partner, Split},
     },
     error::Result,
     id::{CategoryId, CourseId, UserId},
@@ -28,6 +28,7 @@ pub(super) struct Row {
     partners: Json<Vec<Partner>>,
     created_at: Timestamp,
     updated_at: Timestamp,
+    level: Option<Level>,
 }
 
 impl From<Row> for Course {
@@ -44,6 +45,7 @@ impl From<Row> for Course {
             split: Split { platform: row.platform_basis_points, partners: row.partners.0 },
             created_at: row.created_at,
             updated_at: row.updated_at,
+            level: row.level,
         }
     }
 }
@@ -51,8 +53,9 @@ impl From<Row> for Course {
 pub async fn insert(tx: &mut Tx, course: &Course) -> Result<()> {
     on!(tx, conn => sqlx::query(
         "INSERT INTO courses (id, teacher_id, title, price_per_minute, currency,
-           platform_basis_points, partners, created_at, updated_at, description, category_id, status)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+           platform_basis_points, partners, created_at, updated_at, description, category_id, status,
+           level)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
     )
     .bind(course.id)
     .bind(course.teacher_id)
@@ -66,6 +69,7 @@ pub async fn insert(tx: &mut Tx, course: &Course) -> Result<()> {
     .bind(&course.description)
     .bind(course.category_id)
     .bind(course.status)
+    .bind(course.level)
     .execute(conn)
     .await
     .map(drop))?;
@@ -75,7 +79,8 @@ pub async fn insert(tx: &mut Tx, course: &Course) -> Result<()> {
 macro_rules! course_columns {
     () => {
         "c.id, c.teacher_id, c.title, c.description, c.category_id, c.status, c.price_per_minute,
-         c.currency, c.platform_basis_points, c.partners, c.created_at, c.updated_at"
+         c.currency, c.platform_basis_points, c.partners, c.created_at, c.updated_at,
+         c.level"
     };
 }
 
@@ -104,7 +109,8 @@ pub async fn update(tx: &mut Tx, before: &Course, course: &Course) -> Result<()>
     on!(tx, conn => sqlx::query(
         "UPDATE courses
             SET title = $2, description = $3, category_id = $4, status = $5, price_per_minute = $6,
-                currency = $7, platform_basis_points = $8, partners = $9, updated_at = $10
+                currency = $7, platform_basis_points = $8, partners = $9, updated_at = $10,
+                level = $11
           WHERE id = $1",
     )
     .bind(course.id)
@@ -117,6 +123,7 @@ pub async fn update(tx: &mut Tx, before: &Course, course: &Course) -> Result<()>
     .bind(course.split.platform)
     .bind(Json(&course.split.partners))
     .bind(course.updated_at)
+    .bind(course.level)
     .execute(conn)
     .await
     .map(drop))?;

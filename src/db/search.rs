@@ -140,6 +140,7 @@ macro_rules! ask {
             .bind($filter.min_rating)
             .bind($after)
             .bind($limit)
+            .bind($filter.level)
     };
 }
 
@@ -249,7 +250,8 @@ macro_rules! on_offer {
          AND ($1 IS NULL OR c.category_id = $1) AND ($2 IS NULL OR c.teacher_id = $2)
          AND ($3 IS NULL OR c.currency = $3)
          AND ($4 IS NULL OR c.price_per_minute >= $4)
-         AND ($5 IS NULL OR c.price_per_minute <= $5) AND c.rating >= $6"
+         AND ($5 IS NULL OR c.price_per_minute <= $5) AND c.rating >= $6
+         AND ($9 IS NULL OR c.level = $9)"
     };
 }
 
@@ -258,7 +260,7 @@ macro_rules! on_offer {
 const SQLITE: &str = listed!(
     ", n.number FROM course_words w CROSS JOIN course_numbers n ON n.number = -w.rowid
        CROSS JOIN courses c ON c.id = n.course_id
-     WHERE course_words MATCH $9 AND w.rowid > coalesce(
+     WHERE course_words MATCH $10 AND w.rowid > coalesce(
          (SELECT -number FROM course_numbers WHERE course_id = $7), -9223372036854775807) AND ",
     on_offer!(),
     " ORDER BY w.rowid LIMIT $8";
@@ -318,10 +320,10 @@ macro_rules! led {
         concat!(
             "SELECT a.course_id FROM course_words a ",
             $joined,
-            " WHERE a.word = $9 AND a.in_title = ",
+            " WHERE a.word = $10 AND a.in_title = ",
             $in_title,
             " AND a.course_id < $7 AND CASE WHEN ",
-            lacks!($in_title, "$10::text[]"),
+            lacks!($in_title, "$11::text[]"),
             " THEN FALSE ELSE ",
             $and,
             " END"
@@ -335,7 +337,7 @@ macro_rules! led_by_two {
         led!(
             $in_title,
             concat!(
-                "JOIN course_words b ON b.word = $11 AND b.in_title = ",
+                "JOIN course_words b ON b.word = $12 AND b.in_title = ",
                 $in_title,
                 " AND b.course_id = a.course_id"
             ),
@@ -349,26 +351,26 @@ macro_rules! led_by_beginnings {
     () => {
         "SELECT DISTINCT longer.course_id
            FROM (SELECT course_id FROM course_words
-                  WHERE word >= $9 AND word < $9 || chr(1114111) ORDER BY word LIMIT $11) longer
+                  WHERE word >= $10 AND word < $10 || chr(1114111) ORDER BY word LIMIT $12) longer
            JOIN courses has ON has.id = longer.course_id
-          WHERE longer.course_id < $7 AND has.words @@ (SELECT CAST($10 AS tsquery))"
+          WHERE longer.course_id < $7 AND has.words @@ (SELECT CAST($11 AS tsquery))"
     };
 }
 
 const POSTGRES_TITLE: &str = postgres!(led!("TRUE", "", "TRUE"));
 
-const POSTGRES_TEXT: &str = postgres!(led!("FALSE", "", lacks!("TRUE", "$10::text[] || $9::text")));
+const POSTGRES_TEXT: &str = postgres!(led!("FALSE", "", lacks!("TRUE", "$11::text[] || $10::text")));
 
 const POSTGRES_TITLE_OF_TWO: &str = postgres!(led_by_two!("TRUE", "TRUE"));
 
 const POSTGRES_TEXT_OF_TWO: &str =
-    postgres!(led_by_two!("FALSE", lacks!("TRUE", "$10::text[] || ARRAY[$9, $11]::text[]")));
+    postgres!(led_by_two!("FALSE", lacks!("TRUE", "$11::text[] || ARRAY[$10, $12]::text[]")));
 
 const POSTGRES_BEGINS: &str = postgres!(led_by_beginnings!());
 
 const SQLITE_PLACES: &str = places!(
     "SELECT n.course_id FROM course_words w CROSS JOIN course_numbers n ON n.number = -w.rowid
-      WHERE course_words MATCH $9 AND n.course_id < $7",
+      WHERE course_words MATCH $10 AND n.course_id < $7",
     "CROSS JOIN courses c ON c.id = w.course_id"
 );
 

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::{
     domain::{
-        course::CourseStatus,
+        course::{CourseStatus, Level},
         discovery::Provider,
         ledger::{AccountKind, JournalKind},
         media::{ContentType, FileStatus},
@@ -82,7 +82,7 @@ store_ids! {
 }
 store_words! {
     AccountKind BonusStatus ContentType CourseStatus Currency EndReason FileStatus JournalKind
-    LoginEnd PaymentStatus Provider ReviewStatus Role SessionStatus TransactionType UserStatus
+    Level LoginEnd PaymentStatus Provider ReviewStatus Role SessionStatus TransactionType UserStatus
 }
 store_as!(Money as i64, |micros| Ok(Money::from_micros(micros)), |money| money.micros());
 store_as!(Rating as i64, |stars| Ok(Rating::try_from(stars)?), |rating| i64::from(rating.stars()));

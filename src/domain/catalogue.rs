@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use crate::{
     domain::{
-        course::{Course, CourseStatus},
+        course::{Course, CourseStatus, Level},
         text::words,
     },
     id::{CategoryId, CourseId, UserId},
@@ -40,6 +40,7 @@ pub enum Shelf {
 pub struct Filter {
     pub shelf: Shelf,
     pub category_id: Option<CategoryId>,
+    pub level: Option<Level>,
     pub status: Option<CourseStatus>,
     /// Prices are compared in one currency.
     pub currency: Option<Currency>,
@@ -56,6 +57,7 @@ impl Filter {
         Self {
             shelf,
             category_id: None,
+            level: None,
             status,
             currency: None,
             min_price: None,

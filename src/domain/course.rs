@@ -113,6 +113,15 @@ super::word_enum! {
     }
 }
 
+super::word_enum! {
+    /// How much one should know already.
+    Level {
+        Beginner = "beginner",
+        Intermediate = "intermediate",
+        Advanced = "advanced",
+    }
+}
+
 /// A course: what it is about, what a minute of it costs, and who shares in that.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Course {
@@ -121,6 +130,8 @@ pub struct Course {
     pub title: String,
     pub description: String,
     pub category_id: Option<CategoryId>,
+    /// `None`: it is for everybody.
+    pub level: Option<Level>,
     pub status: CourseStatus,
     pub price_per_minute: Money,
     pub currency: Currency,
@@ -145,6 +156,7 @@ impl Course {
             title: title.into(),
             description: String::new(),
             category_id: None,
+            level: None,
             status: CourseStatus::Published,
             price_per_minute,
             currency,
@@ -179,30 +191,30 @@ pub struct Category {
     pub description: String,
 }
 
-/// What is to become of the category of a course.
+/// What is to become of something that a course need not have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum CategoryChange {
+pub enum Change<T> {
     #[default]
     Keep,
-    Leave,
-    Enter(CategoryId),
+    Remove,
+    Set(T),
 }
 
-impl CategoryChange {
+impl<T> Change<T> {
     #[must_use]
-    pub fn apply(self, category: Option<CategoryId>) -> Option<CategoryId> {
+    pub fn apply(self, before: Option<T>) -> Option<T> {
         match self {
-            Self::Keep => category,
-            Self::Leave => None,
-            Self::Enter(category) => Some(category),
+            Self::Keep => before,
+            Self::Remove => None,
+            Self::Set(value) => Some(value),
         }
     }
 }
 
-/// An id, or `null`; what is not there keeps it.
-impl<'de> Deserialize<'de> for CategoryChange {
+/// A value, or `null`; what is not there keeps it.
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Change<T> {
     fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(Option::deserialize(deserializer)?.map_or(Self::Leave, Self::Enter))
+        Ok(Option::deserialize(deserializer)?.map_or(Self::Remove, Self::Set))
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
     db::{self, catalogue::Listed},
     domain::{
         catalogue::{Filter, Place, Shelf, Sort, Tier, Words, parse_rating},
-        course::{Category, CourseStatus, Price},
+        course::{Category, CourseStatus, Level, Price},
         user::Role,
     },
     error::{Error, Result},
@@ -39,6 +39,8 @@ pub(super) struct CoursesQuery {
     /// Words of the title or the description, or how they begin.
     search: Option<String>,
     category_id: Option<CategoryId>,
+    /// What is for everybody has none.
+    level: Option<Level>,
     teacher_id: Option<UserId>,
     /// Whatever is not on offer is only for its teacher.
     status: Option<CourseStatus>,
@@ -98,6 +100,7 @@ impl Question {
         let min_rating = query.min_rating.as_deref().map_or(Ok(0), parse_rating);
         let mut filter = Filter {
             category_id: query.category_id,
+            level: query.level,
             min_price: price("min_price", query.min_price.as_deref())?,
             max_price: price("max_price", query.max_price.as_deref())?,
             min_rating: min_rating.map_err(|problem| Error::invalid("min_rating", problem))?,

@@ -9,7 +9,7 @@ use crate::{
     db::{self, Tx, catalogue::Listed},
     domain::{
         course::{
-            CategoryChange, CourseStatus, DESCRIPTION_MAX, PARTNER_NAME_MAX, PARTNERS_MAX, Partner,
+            Change, CourseStatus, DESCRIPTION_MAX, Level, PARTNER_NAME_MAX, PARTNERS_MAX, Partner,
             Price, TITLE_MAX, parse_description, parse_title,
         },
         earnings::Figures,
@@ -82,6 +82,8 @@ pub(super) struct CourseView {
     description: String,
     category_id: Option<CategoryId>,
     category_name: Option<String>,
+    /// `null`: it is for everybody.
+    level: Option<Level>,
     status: CourseStatus,
     price_per_minute: Money,
     currency: Currency,
@@ -108,6 +110,7 @@ impl From<Listed> for CourseView {
             description: course.description,
             category_id: course.category_id,
             category_name,
+            level: course.level,
             status: course.status,
             price_per_minute: course.price_per_minute,
             currency: course.currency,
@@ -147,6 +150,8 @@ struct CourseRequest {
     #[schemars(length(max = DESCRIPTION_MAX))]
     description: String,
     category_id: Option<CategoryId>,
+    /// For everybody if nothing is said.
+    level: Option<Level>,
     /// On offer if nothing is said.
     status: Option<GivenStatus>,
     price_per_minute: Price,
@@ -167,6 +172,7 @@ async fn create(
         title: title(&body.title)?,
         description: description(&body.description)?,
         category_id: body.category_id,
+        level: body.level,
         status: body.status.map_or(CourseStatus::Published, CourseStatus::from),
         price_per_minute: body.price_per_minute,
         currency: currency_or_default(&app, body.currency)?,
@@ -185,7 +191,10 @@ struct CourseUpdateRequest {
     description: Option<String>,
     /// `null` takes the course out of its category.
     #[serde(default)]
-    category_id: CategoryChange,
+    category_id: Change<CategoryId>,
+    /// `null` makes it a course for everybody.
+    #[serde(default)]
+    level: Change<Level>,
     status: Option<GivenStatus>,
     price_per_minute: Option<Price>,
     currency: Option<Currency>,
@@ -203,6 +212,7 @@ async fn update(
         title: body.title.as_deref().map(title).transpose()?,
         description: body.description.as_deref().map(description).transpose()?,
         category: body.category_id,
+        level: body.level,
         status: body.status.map(CourseStatus::from),
         price_per_minute: body.price_per_minute,
         currency: match body.currency {

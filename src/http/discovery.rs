@@ -7,7 +7,10 @@ use serde::{Deserialize, Serialize};
 use crate::{
     app::App,
     db::catalogue::Listed,
-    domain::discovery::{MESSAGE_MAX, Provider, parse_message},
+    domain::{
+        course::Level,
+        discovery::{MESSAGE_MAX, Provider, parse_message},
+    },
     error::{Error, Result},
     http::{
         answer::NoContent,
@@ -65,6 +68,8 @@ struct SuggestedCourse {
     currency: Currency,
     teacher_name: String,
     category_name: Option<String>,
+    /// `null`: it is for everybody.
+    level: Option<Level>,
     /// Why it fits, in plain text.
     why: String,
 }
@@ -91,6 +96,7 @@ impl From<(Listed, String)> for SuggestedCourse {
             currency: course.currency,
             teacher_name,
             category_name,
+            level: course.level,
             why,
         }
     }

@@ -9,7 +9,7 @@ use crate::{
     db::{self, Tx, catalogue::Listed},
     domain::{
         catalogue::{Filter, Place, Shelf, Sort, Tier, Words},
-        course::{CategoryChange, Course, CourseStatus, Partner, Price, Split, parse_partners},
+        course::{Change, Course, CourseStatus, Level, Partner, Price, Split, parse_partners},
         user::{Role, User},
     },
     error::{Error, Result},
@@ -25,6 +25,7 @@ pub struct NewCourse {
     pub title: String,
     pub description: String,
     pub category_id: Option<CategoryId>,
+    pub level: Option<Level>,
     pub status: CourseStatus,
     pub price_per_minute: Price,
     pub currency: Currency,
@@ -39,7 +40,8 @@ const COURSES_OF_TEACHER_MAX: i64 = 1_000;
 pub struct CourseChange {
     pub title: Option<String>,
     pub description: Option<String>,
-    pub category: CategoryChange,
+    pub category: Change<CategoryId>,
+    pub level: Change<Level>,
     pub status: Option<CourseStatus>,
     pub price_per_minute: Option<Price>,
     pub currency: Option<Currency>,
@@ -53,6 +55,7 @@ pub async fn create(app: &App, teacher: &User, new: NewCourse, now: Timestamp) -
     let course = Course {
         description: new.description,
         category_id: new.category_id,
+        level: new.level,
         status: new.status,
         ..Course::offered(teacher.id, new.title, price, split, now)
     };
@@ -84,6 +87,7 @@ pub async fn update(
         title: change.title.unwrap_or(course.title),
         description: change.description.unwrap_or(course.description),
         category_id: change.category.apply(course.category_id),
+        level: change.level.apply(course.level),
         status: change.status.unwrap_or(course.status),
         price_per_minute: change.price_per_minute.map_or(course.price_per_minute, Price::money),
         currency: change.currency.unwrap_or(course.currency),

@@ -90,6 +90,74 @@ async fn a_list_is_in_its_order_whatever_the_size_of_its_pages() {
 }
 
 #[tokio::test]
+async fn a_course_has_a_level_until_it_is_taken_away() {
+    let app = TestApp::start().await;
+    let teacher = app.teacher().await;
+    let id = make(&app, &teacher, "Rust", json!({"level": "advanced"})).await;
+    let path = format!("{COURSES}/{id}");
+    assert_eq!(app.get(&format!("/api/v1{path}")).await.is(200).body["level"], "advanced");
+    let own = teacher.get("/teacher/courses").await.is(200).body;
+    assert_eq!(own["data"][0]["level"], "advanced");
+    for (change, level) in [
+        (json!({"title": "Iron"}), json!("advanced")),
+        (json!({"level": "beginner"}), json!("beginner")),
+        (json!({"level": null}), Value::Null),
+        (json!({"title": "Rust"}), Value::Null),
+        (json!({"level": "intermediate"}), json!("intermediate")),
+    ] {
+        let changed = teacher.put(&path, change.clone()).await.is(200).body;
+        assert_eq!(changed["level"], level, "{change}");
+        assert_eq!(look(&app, "").await.is(200).body["data"][0]["level"], level, "{change}");
+    }
+    app.close().await;
+}
+
+#[tokio::test]
+async fn a_level_narrows_down_every_list_and_search() {
+    let app = TestApp::start().await;
+    let teacher = app.teacher().await;
+    let music = category(&app, "Music").await;
+    let levels = [json!("beginner"), Value::Null, json!("advanced"), json!("beginner")];
+    for (nth, level) in levels.iter().enumerate() {
+        let price = json!((9 - nth).to_string());
+        let more = json!({"level": level, "category_id": music, "price_per_minute": price});
+        make(&app, &teacher, &format!("Rust {nth}"), more).await;
+    }
+    for (text, description) in [("Web 4", "with rust"), ("Web 5", "of Rust")] {
+        let level = if text == "Web 4" { "advanced" } else { "beginner" };
+        make(&app, &teacher, text, json!({"level": level, "description": description})).await;
+    }
+    let draft = json!({"level": "advanced", "status": "draft"});
+    make(&app, &teacher, "Rust in private", draft).await;
+    for limit in [1, 2, 100] {
+        let all = async |query: &str| all_titles(&app, query, limit).await.join("; ");
+        assert_eq!(all("level=beginner").await, "Web 5; Rust 3; Rust 0");
+        assert_eq!(all("level=intermediate").await, "");
+        assert_eq!(all("level=beginner&sort=-price").await, "Rust 0; Rust 3; Web 5");
+        assert_eq!(all("level=beginner&max_price=8").await, "Web 5; Rust 3");
+        assert_eq!(all(&format!("level=advanced&category_id={music}")).await, "Rust 2");
+        let of_teacher = format!("level=advanced&teacher_id={}", teacher.id);
+        assert_eq!(all(&of_teacher).await, "Web 4; Rust 2");
+        assert_eq!(all("level=beginner&search=rust").await, "Rust 3; Rust 0; Web 5");
+        assert_eq!(all("level=advanced&search=rust").await, "Rust 2; Web 4");
+        // Two words lead, and words that only begin so.
+        assert_eq!(all("level=beginner&search=rust+web").await, "Web 5");
+        assert_eq!(all("level=beginner&search=rust+3").await, "Rust 3");
+        assert_eq!(all("level=advanced&search=rus").await, "Web 4; Rust 2");
+    }
+    for (query, found) in [
+        ("status=draft&level=advanced", &["Rust in private"][..]),
+        ("status=draft&level=beginner", &[]),
+        ("status=draft&level=advanced&search=private", &["Rust in private"]),
+        ("status=draft&level=beginner&search=private", &[]),
+    ] {
+        let own = teacher.get(&format!("{COURSES}?{query}")).await.is(200);
+        assert_eq!(titles(&own), found, "{query}");
+    }
+    app.close().await;
+}
+
+#[tokio::test]
 async fn a_search_finds_all_words_those_of_the_title_first() {
     let app = TestApp::start().await;
     let teacher = app.teacher().await;
@@ -270,6 +338,9 @@ async fn a_query_that_does_not_fit_is_refused_by_name() {
         ("max_price=0.0000001", "max_price"),
         ("status=gone", "status"),
         ("category_id=Music", "category_id"),
+        ("level=expert", "level"),
+        ("level=", "level"),
+        ("search=a&level=Beginner", "level"),
         ("page=2", "page"),
     ] {
         let reply = look(&app, query).await;
@@ -366,6 +437,7 @@ async fn a_change_is_seen_and_touches_no_session() {
         (json!({"price_per_minute": "-1"}), "price_per_minute"),
         (json!({"partners": [{"name": "a", "basis_points": 9_001}]}), "partners"),
         (json!({"category_id": id}), "category_id"),
+        (json!({"level": "none"}), "level"),
         (json!({"teacher_id": other.id}), "teacher_id"),
     ] {
         let reply = teacher.put(&path, change).await;

@@ -10,11 +10,10 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use crate::{
     domain::{
         calendar::{Day, Zone},
-        course::{CategoryChange, PRICE_MAX, Price},
+        course::{Change, PRICE_MAX, Price},
         review::{Rating, Share},
     },
     http::codes::{self, Code},
-    id::CategoryId,
     money::{AMOUNT_MAX, Amount, BasisPoints, Currency, Money},
     time::Timestamp,
 };
@@ -107,18 +106,18 @@ words! {
     }
 }
 
-/// An id or `null`.
-impl JsonSchema for CategoryChange {
+/// A value or `null`.
+impl<T: JsonSchema> JsonSchema for Change<T> {
     fn inline_schema() -> bool {
         true
     }
 
     fn schema_name() -> Cow<'static, str> {
-        "CategoryChange".into()
+        format!("{}Change", T::schema_name()).into()
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        generator.subschema_for::<Option<CategoryId>>()
+        generator.subschema_for::<Option<T>>()
     }
 }
 

@@ -32,7 +32,7 @@ async fn a_course_is_offered_and_everybody_sees_it() {
         json!({
             "id": made.body["id"], "teacher_id": teacher.id, "teacher_name": "Somebody",
             "title": "Rust", "description": "", "category_id": null, "category_name": null,
-            "status": "published",
+            "level": null, "status": "published",
             "price_per_minute": "0.50", "currency": "USD", "platform_basis_points": 1_000,
             "partners": [{"name": "museum", "basis_points": 3_000}],
             "rating": null, "reviews": 0,
@@ -67,6 +67,9 @@ async fn what_does_not_fit_a_course_is_refused_by_name() {
         ("description", json!("a\u{7}b")),
         ("category_id", json!("Programming")),
         ("category_id", json!("01890000-0000-7000-8000-000000000000")),
+        ("level", json!("expert")),
+        ("level", json!("Beginner")),
+        ("level", json!(["beginner"])),
         ("status", json!("deleted")),
         ("status", json!("sold")),
         ("price_per_minute", json!("-0.01")),

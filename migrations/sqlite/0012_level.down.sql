@@ -1,0 +1,2 @@
+-- Forgets whom courses are for.
+ALTER TABLE courses DROP COLUMN level;
