@@ -33,7 +33,7 @@ struct Check {
 /// Courses whose rows of `$kept` are not what they ought to be, with how many of them are missing and
 /// how many are there that ought not to be. One that is wrong is both.
 macro_rules! strays {
-    ($due:expr, $kept:literal) => {
+    ($due:expr, $kept:expr) => {
         concat!(
             "WITH due AS (", $due, "), kept AS (", $kept, ")
              SELECT lower(hex(course_id)), CAST(SUM(missing) AS BIGINT), CAST(SUM(stray) AS BIGINT)
@@ -183,6 +183,12 @@ const CHECKS: &[Check] = &[
             misrated!("lower(hex(c.id)), c.rating_points, COALESCE(k.points, 0)"),
             " LIMIT $1"
         ),
+    },
+    Check {
+        invariant: "I13",
+        subject: "course",
+        problem: "misses {1} of the sums of its ratings, and has {2} that its reviews do not give",
+        sql: strays!(due_ratings!(""), kept_ratings!()),
     },
     // What was paid before the review was written was for another one of the session, which was
     // forgotten with a step back of the schema.

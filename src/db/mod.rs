@@ -57,6 +57,7 @@ pub mod migrate;
 pub mod nodes;
 pub mod payments;
 pub mod progress;
+pub mod ratings;
 pub mod reviews;
 pub mod search;
 pub mod secrets;

@@ -83,6 +83,28 @@ macro_rules! misrated {
     };
 }
 
+/// What the published reviews of courses come to by their ratings, of the courses that `$of` says.
+macro_rules! due_ratings {
+    ($of:literal) => {
+        concat!(
+            "SELECT course_id, rating, teacher_id, COUNT(*) AS reviews,
+                    CAST(SUM(credibility) AS BIGINT) AS credibility,
+                    CAST(SUM(weight) AS BIGINT) AS weight
+               FROM reviews WHERE status = 'published' ",
+            $of,
+            " GROUP BY course_id, rating, teacher_id"
+        )
+    };
+}
+
+/// The same, as it is kept. What is nothing need not be there.
+macro_rules! kept_ratings {
+    () => {
+        "SELECT course_id, rating, teacher_id, reviews, credibility, weight FROM course_ratings
+          WHERE reviews <> 0 OR credibility <> 0 OR weight <> 0"
+    };
+}
+
 /// What teachers earned. Whoever settles meanwhile waits until the transaction has ended.
 pub async fn earnings(tx: &mut Tx) -> Result<()> {
     lock(tx, "LOCK TABLE earnings_quarters, course_earnings IN EXCLUSIVE MODE").await?;
@@ -127,7 +149,22 @@ async fn run(tx: &mut Tx, statements: &[&'static str]) -> Result<()> {
 
 /// Courses that are not rated as their reviews say.
 pub async fn list_misrated(tx: &mut Tx) -> Result<Vec<CourseId>> {
-    Ok(on!(tx, conn => sqlx::query_scalar(misrated!("c.id")).fetch_all(conn).await)?)
+    let misrated = concat!(
+        misrated!("c.id"),
+        " UNION
+         SELECT course_id FROM (",
+        due_ratings!(""),
+        " EXCEPT ",
+        kept_ratings!(),
+        ") missed
+          UNION
+         SELECT course_id FROM (",
+        kept_ratings!(),
+        " EXCEPT ",
+        due_ratings!(""),
+        ") strayed"
+    );
+    Ok(on!(tx, conn => sqlx::query_scalar(misrated).fetch_all(conn).await)?)
 }
 
 /// Rates a course, which is locked, as its reviews say.
@@ -145,5 +182,12 @@ pub async fn rate(tx: &mut Tx, course: CourseId) -> Result<()> {
     .execute(conn)
     .await
     .map(drop))?;
+    let insert = concat!(
+        "INSERT INTO course_ratings (course_id, rating, teacher_id, reviews, credibility, weight) ",
+        due_ratings!("AND course_id = $1")
+    );
+    for statement in ["DELETE FROM course_ratings WHERE course_id = $1", insert] {
+        on!(tx, conn => sqlx::query(statement).bind(course).execute(conn).await.map(drop))?;
+    }
     Ok(())
 }

@@ -11,10 +11,15 @@
 //! A review that looks bought is held back until an admin has looked at it: it counts for nothing
 //! and brings no bonus.
 
+mod summary;
 mod suspicion;
 
-pub use self::suspicion::{
-    BURST, BURST_WITHIN, Flag, NEIGHBOURS_MAX, REPEATED_MAX, REPEATED_WITHIN, Surroundings, flags,
+pub use self::{
+    summary::{Summary, Tally},
+    suspicion::{
+        BURST, BURST_WITHIN, Flag, NEIGHBOURS_MAX, REPEATED_MAX, REPEATED_WITHIN, Surroundings,
+        flags,
+    },
 };
 
 use std::{cmp::Ordering, time::Duration};
@@ -150,6 +155,8 @@ pub struct Standing {
 }
 
 impl Rating {
+    pub const ALL: [Self; 5] = [Self(1), Self(2), Self(3), Self(4), Self(5)];
+
     #[must_use]
     pub fn stars(self) -> u8 {
         self.0

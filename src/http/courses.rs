@@ -101,7 +101,7 @@ impl From<Listed> for CourseView {
     fn from(listed: Listed) -> Self {
         let Listed { course, teacher_name, category_name, reviews, rating } = listed;
         Self {
-            rating: rating.map(|rating| format!("{}.{:02}", rating / 100, rating % 100)),
+            rating: rating.map(rating_text),
             reviews,
             id: course.id,
             teacher_id: course.teacher_id,
@@ -120,6 +120,11 @@ impl From<Listed> for CourseView {
             updated_at: course.updated_at,
         }
     }
+}
+
+/// A rating that comes in hundredths.
+pub(super) fn rating_text(hundredths: u64) -> String {
+    format!("{}.{:02}", hundredths / 100, hundredths % 100)
 }
 
 crate::domain::word_enum! {

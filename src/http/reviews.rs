@@ -1,5 +1,7 @@
 //! `/api/v1/reviews`: what students say about courses, and what admins make of it.
 
+mod summary;
+
 use axum::extract::State;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -51,6 +53,8 @@ pub(super) fn routes() -> Routes {
         POST "/reviews/{review_id}/contest" => contest [REVIEW_CLOSED];
         /// The reviews of a teacher's courses, also those that are held back; newest first.
         GET "/teacher/reviews" => of_teacher;
+        /// What the reviews of one's courses come to, or of one of them: ratings, credibility, held ones.
+        GET "/teacher/reviews/summary" => summary::summarize [NOT_FOUND];
         /// All reviews, those that are held back (`status=held`), or contested ones; newest first.
         GET "/admin/reviews" => of_everybody;
         /// Let a review count that is held back or contested.

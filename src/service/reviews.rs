@@ -151,6 +151,7 @@ async fn publish(
 ) -> Result<()> {
     review.status = ReviewStatus::Published;
     db::reviews::add_standing(tx, review.course_id, review.standing(), true).await?;
+    db::ratings::add(tx, review).await?;
     bonuses::pay_or_wait(tx, review, admin, now).await
 }
 
@@ -208,6 +209,7 @@ pub async fn decide<V: Serialize>(
             if is_published {
                 let standing = review.standing();
                 db::reviews::add_standing(&mut tx, review.course_id, standing, false).await?;
+                db::ratings::take_away(&mut tx, &review).await?;
             }
             review.status = ReviewStatus::Rejected;
             if review.bonus_status == BonusStatus::Waiting {

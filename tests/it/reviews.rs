@@ -3,6 +3,7 @@
 mod bonuses;
 mod bought;
 mod shown;
+mod summary;
 
 use std::time::Duration;
 

@@ -202,6 +202,8 @@ pub(crate) async fn kept(app: &TestApp) -> Vec<String> {
           ORDER BY 1",
         "SELECT lower(hex(id)) || ' ' || reviews || ' ' || rating_weight || ' ' || rating_points
              || ' ' || rating FROM courses ORDER BY 1",
+        "SELECT lower(hex(course_id)) || ' ' || rating || ' ' || reviews || ' ' || credibility
+             || ' ' || weight FROM course_ratings WHERE reviews <> 0 ORDER BY 1",
     ] {
         match &app.app.db {
             murph::db::Db::Sqlite { reader, .. } => {
@@ -247,6 +249,7 @@ async fn the_sums_are_what_they_are_rebuilt_to() {
         "UPDATE earnings_quarters SET earned = earned + 1, sessions = 0",
         "UPDATE video_views SET watched_ms = 0",
         "UPDATE courses SET reviews = 9, rating_weight = 10, rating_points = 50, rating = 500",
+        "UPDATE course_ratings SET credibility = credibility + 1",
     ] {
         let mut tx = app.app.db.begin().await.unwrap();
         crate::world::execute(&mut tx, spoil).await.unwrap();

@@ -65,6 +65,7 @@ const PRIVATE: &[(&str, &str, &[&str])] = &[
     ("GET", "/reviews/{review_id}", EVERYBODY),
     ("POST", "/reviews/{review_id}/contest", &["teacher"]),
     ("GET", "/teacher/reviews", &["teacher"]),
+    ("GET", "/teacher/reviews/summary", &["teacher"]),
     ("GET", "/teacher/dashboard", &["teacher"]),
     ("GET", "/teacher/earnings", &["teacher"]),
     ("GET", "/teacher/earnings.csv", &["teacher"]),

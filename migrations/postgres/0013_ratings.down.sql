@@ -1,0 +1,2 @@
+-- Forgets sums that follow from the reviews.
+DROP TABLE course_ratings;
