@@ -5,7 +5,7 @@ use std::{borrow::Cow, fmt::Write, sync::LazyLock};
 
 use axum::{
     http::{HeaderValue, StatusCode, header},
-    response::{Html, IntoResponse, Response},
+    response::{Html, IntoResponse, Redirect, Response},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::json;
@@ -22,7 +22,7 @@ const PAGE: &str = include_str!("../../web/docs.html");
 pub(super) const ERRORS: &str = "/docs/errors";
 
 pub(super) fn routes() -> Routes {
-    let routes = routes! { "docs"
+    let pages = routes! { "docs"
         /// This document.
         GET "/openapi.json" => document;
         /// This document, for people.
@@ -30,7 +30,11 @@ pub(super) fn routes() -> Routes {
         /// All problems, for people: the `type` of each leads here.
         GET "/docs/errors" => errors;
     };
-    routes.conditional()
+    let elsewhere = routes! { "docs"
+        /// Where other servers have a page like `/docs`.
+        GET "/redoc" => redoc;
+    };
+    pages.conditional().merge(elsewhere)
 }
 
 /// What may run and be loaded: what the page came with.
@@ -83,12 +87,31 @@ impl Output for Page {
     }
 }
 
+struct Moved(&'static str);
+
+impl IntoResponse for Moved {
+    fn into_response(self) -> Response {
+        Redirect::permanent(self.0).into_response()
+    }
+}
+
+impl Output for Moved {
+    fn describe(operation: &mut Operation<'_>) {
+        let promise = Promise::empty("It is at another address.").with(&["Location"]);
+        operation.answers(StatusCode::PERMANENT_REDIRECT, promise);
+    }
+}
+
 async fn document() -> Document {
     Document
 }
 
 async fn page() -> Page {
     Page(PAGE.into())
+}
+
+async fn redoc() -> Moved {
+    Moved("/docs")
 }
 
 async fn errors() -> Page {

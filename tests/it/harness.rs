@@ -451,6 +451,8 @@ fn client() -> reqwest::Client {
     reqwest::Client::builder()
         .timeout(std::time::Duration::from_secs(30))
         .no_proxy()
+        // What leads elsewhere is an answer, too.
+        .redirect(reqwest::redirect::Policy::none())
         .build()
         .unwrap()
 }

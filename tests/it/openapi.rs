@@ -46,7 +46,8 @@ fn every_route_has_its_answers() {
     for Operation { method, path, json } in DOCUMENT.operations() {
         let answers = json["responses"].as_object().unwrap();
         let has = |status: &str| answers.contains_key(status);
-        let succeeds = answers.keys().any(|status| status.starts_with('2') || status == "101");
+        let is_success = |status: &str| status.starts_with('2') || ["101", "308"].contains(&status);
+        let succeeds = answers.keys().any(|status| is_success(status));
         assert!(succeeds && has("500") && has("503"), "{method} {path}");
         let takes_json = !json["requestBody"].is_null();
         assert!(!takes_json || has("400") && has("413") && has("415") && has("422"), "{path}");
@@ -164,6 +165,16 @@ async fn the_document_and_its_pages_are_served() {
         let policy = page.headers["content-security-policy"].to_str().unwrap();
         assert!(policy.starts_with("default-src 'none'; style-src 'sha256-"), "{policy}");
         assert!(page.text.starts_with("<!doctype html>"), "{path}");
+    }
+    app.close().await;
+}
+
+#[tokio::test]
+async fn redoc_leads_to_the_page() {
+    let app = TestApp::start().await;
+    for path in ["/redoc", "/redoc/"] {
+        let moved = get(&app, path, None).await.is(308);
+        assert_eq!((&moved.headers["location"], moved.text.as_str()), (&"/docs".parse().unwrap(), ""));
     }
     app.close().await;
 }

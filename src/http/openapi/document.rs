@@ -127,6 +127,7 @@ fn headers() -> Value {
         "ETag": always("To send back as `If-None-Match`.", text()),
         "Last-Modified": always("To send back as `If-Modified-Since`.", text()),
         "Accept-Ranges": always("A part can be asked for with `Range`.", json!({ "const": "bytes" })),
+        "Location": always("Where it is.", text()),
         "Content-Range": always("Which bytes these are, and of how many.", text()),
         "Idempotency-Replayed": {
             "description": "There if the same request was done before.",

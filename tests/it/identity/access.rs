@@ -118,6 +118,9 @@ const OUTSIDE: &[&str] = &[
     "/docs/errors",
 ];
 
+/// Leads everybody to `/docs`.
+const REDOC: &str = "/redoc";
+
 /// Lets nobody in by itself: whoever comes shows a ticket on the socket. See `live::doors`.
 const SOCKET: &str = "/ws/session/{session_id}";
 
@@ -150,6 +153,7 @@ fn the_document_knows_the_same_routes() {
     for path in OUTSIDE {
         known.insert(((*path).to_owned(), "GET".to_owned()), json!([]));
     }
+    known.insert((REDOC.to_owned(), "GET".to_owned()), json!([]));
     known.insert((SOCKET.to_owned(), "GET".to_owned()), json!([{ "ticket": [] }]));
     for name in ["GET", "PUT"] {
         known.insert((FILES.to_owned(), name.to_owned()), json!([]));
@@ -197,6 +201,7 @@ async fn without_a_token_nothing_is_done() {
     for path in OUTSIDE {
         app.get(path).await.is(200);
     }
+    app.get(REDOC).await.is(308);
     app.close().await;
 }
 
