@@ -66,7 +66,11 @@ impl IntoResponse for Document {
 
 impl Output for Document {
     fn describe(operation: &mut Operation<'_>) {
-        let schema = json!({ "type": "object", "description": "OpenAPI 3.1." });
+        let schema = json!({
+            "type": "object",
+            "description": "OpenAPI 3.1.",
+            "examples": [{ "openapi": "3.1.0" }],
+        });
         operation.answers(StatusCode::OK, Promise::of("application/json", schema));
     }
 }

@@ -39,6 +39,10 @@ impl Output for KeySet {
             "description": "A JSON Web Key Set.",
             "required": ["keys"],
             "properties": { "keys": { "type": "array", "items": { "type": "object" } } },
+            "examples": [{ "keys": [{
+                "kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig", "kid": "1",
+                "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
+            }] }],
         });
         operation.answers(StatusCode::OK, Promise::of("application/json", schema));
     }

@@ -142,6 +142,43 @@ fn examples_are_examples() {
     }
 }
 
+/// The examples of a body, by the name of their form if there are several.
+fn examples_of(media: &Value) -> Vec<(&str, &Value)> {
+    match (media.get("example"), media["examples"].as_object()) {
+        (Some(example), None) => vec![("", example)],
+        (None, Some(forms)) => {
+            forms.iter().map(|(form, example)| (form.as_str(), &example["value"])).collect()
+        }
+        _ => vec![],
+    }
+}
+
+#[test]
+fn every_body_has_an_example_of_each_of_its_forms() {
+    let mut bodies = 0;
+    for Operation { method, path, json } in DOCUMENT.operations() {
+        let answers = json["responses"].as_object().unwrap().iter();
+        let answers = answers.filter(|(status, _)| status.starts_with('2'));
+        for body in answers.map(|(_, answer)| answer).chain(json.get("requestBody")) {
+            let Some(media) = body["content"].get("application/json") else { continue };
+            bodies += 1;
+            let examples = examples_of(media);
+            assert!(!examples.is_empty(), "{method} {path} has no example");
+            let validator = DOCUMENT.validator(&media["schema"]);
+            for (form, example) in examples {
+                let problems: Vec<_> =
+                    validator.iter_errors(example).map(|e| e.to_string()).collect();
+                assert!(problems.is_empty(), "{method} {path} {form}: {problems:?}\n{example:#}");
+                assert!(
+                    !example.to_string().contains('…'),
+                    "say in src/http/openapi/example.rs what is like in {method} {path}: {example:#}"
+                );
+            }
+        }
+    }
+    assert!(bodies > 70, "{bodies}");
+}
+
 async fn get(app: &TestApp, path: &str, tag: Option<&str>) -> Reply {
     let mut request = app.client.get(format!("{}{path}", app.url));
     if let Some(tag) = tag {
@@ -174,7 +211,10 @@ async fn redoc_leads_to_the_page() {
     let app = TestApp::start().await;
     for path in ["/redoc", "/redoc/"] {
         let moved = get(&app, path, None).await.is(308);
-        assert_eq!((&moved.headers["location"], moved.text.as_str()), (&"/docs".parse().unwrap(), ""));
+        assert_eq!(
+            (&moved.headers["location"], moved.text.as_str()),
+            (&"/docs".parse().unwrap(), "")
+        );
     }
     app.close().await;
 }

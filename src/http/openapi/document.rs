@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{
+    example,
     operation::{Operation, Shared},
     routes::Routes,
 };
@@ -33,6 +34,8 @@ fn document(routes: &Routes) -> Value {
             areas.push(described.row.area);
         }
     }
+    let schemas = shared.schemas();
+    example::add(&mut paths, &schemas);
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -45,7 +48,7 @@ fn document(routes: &Routes) -> Value {
         "tags": areas.iter().map(|area| json!({ "name": area })).collect::<Vec<_>>(),
         "paths": paths,
         "components": {
-            "schemas": shared.schemas(),
+            "schemas": schemas,
             "responses": shared.problems,
             "parameters": parameters(),
             "headers": headers(),

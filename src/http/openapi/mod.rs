@@ -6,6 +6,7 @@
 //! * `input`: what each extractor asks of a request, and which problems it may find.
 //! * `output`: what each answer looks like.
 //! * `operation`: one route as a whole. `document`: all of them.
+//! * `example`: what is sent and answered, for instance.
 //! * `words`: how money, times and such are written.
 //!
 //! An extractor or an answer of one's own says the same of itself, by `Input` or `Output`.
@@ -15,6 +16,7 @@
 //! answered against the document, and so find the problems that a row lacks.
 
 mod document;
+mod example;
 mod input;
 mod operation;
 mod output;
