@@ -52,6 +52,8 @@ pub struct State {
     pub ai: Ai,
     /// Whose messages are answered in discovery.
     pub line: discovery::Line,
+    /// Whether suggestions are followed.
+    pub follows: discovery::Follows,
     pub storage: Storage,
     /// Requests with an `Idempotency-Key` that are under way on this node.
     pub running: Running,
@@ -96,6 +98,7 @@ impl App {
         let (bus, inbox, link) = Bus::start(node_id, &config.bus, keys.bus(), &metrics)?;
         let ai = Ai::new(&config, &clock, &metrics)?;
         let storage = Storage::open(&config, node_id, keys.links())?;
+        let (follows, follower) = discovery::Follows::new(&db, &metrics);
         let (claims, clerk) = Claims::new(&db, node_id, &config);
         let app = Self(Arc::new(State {
             node_id,
@@ -110,6 +113,7 @@ impl App {
             gateway: Gateway::from_config(&config.payments),
             ai,
             line: discovery::Line::default(),
+            follows,
             storage,
             running: Running::default(),
             together: Together::default(),
@@ -124,6 +128,7 @@ impl App {
             writer,
             claims,
         }));
+        app.tasks.spawn(follower.run(app.stop.clone()));
         app.tasks.spawn(clerk.run(app.finish.clone(), app.stop.clone()));
         for worker in workers {
             app.tasks.spawn(worker.run(app.finish.clone(), app.stop.clone()));

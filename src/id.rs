@@ -69,6 +69,13 @@ macro_rules! made_at {
             pub fn new(now: Timestamp) -> Self {
                 Self(v7(now))
             }
+
+            /// What comes before every id that is made from `moment` on, and after all others.
+            #[must_use]
+            pub fn before(moment: Timestamp) -> Self {
+                let ms = u128::from(moment.micros().max(0).unsigned_abs() / 1_000);
+                Self(Uuid::from_u128(ms << 80))
+            }
         }
     )*};
 }
@@ -140,6 +147,14 @@ mod tests {
         let late = SessionId::new(Timestamp::from_micros(1_700_000_000_001_000).unwrap());
         assert!(early < late);
         assert_eq!(early.uuid().get_version_num(), 7);
+    }
+
+    #[test]
+    fn a_moment_parts_what_was_made_before_it_from_the_rest() {
+        let moment = |micros| Timestamp::from_micros(micros).unwrap();
+        let (before, at) = (moment(1_700_000_000_000_999), moment(1_700_000_000_001_000));
+        let line = ChatId::before(at);
+        assert!(ChatId::new(before) < line && line < ChatId::new(at));
     }
 
     #[test]

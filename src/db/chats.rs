@@ -9,7 +9,7 @@ use crate::{
     },
     domain::discovery::{Chat, Pick, Provider, Tokens},
     error::Result,
-    id::{ChatId, UserId},
+    id::{ChatId, CourseId, UserId},
     money::Money,
     time::Timestamp,
 };
@@ -79,6 +79,29 @@ pub async fn list(tx: &mut Tx, user: UserId, before: ChatId, limit: i64) -> Resu
     .fetch_all(conn)
     .await)?;
     Ok(rows.into_iter().map(Chat::from).collect())
+}
+
+/// Who suggested `course` to `user` last, if anybody did from one moment to another.
+///
+/// Walks through the chats of that time, the newest first, which are few: their number is the quota of
+/// some days. An id stands in quotes as nothing else can: those within a text have a backslash before them.
+pub async fn find_suggestion(
+    tx: &mut Tx,
+    user: UserId,
+    course: CourseId,
+    (from, to): (Timestamp, Timestamp),
+) -> Result<Option<Provider>> {
+    Ok(on!(tx, conn => sqlx::query_scalar(
+        "SELECT provider FROM discovery_chats
+          WHERE user_id = $1 AND id > $2 AND created_at <= $3 AND CAST(picks AS TEXT) LIKE $4
+          ORDER BY id DESC LIMIT 1",
+    )
+    .bind(user)
+    .bind(ChatId::before(from))
+    .bind(to)
+    .bind(format!("%\"{course}\"%"))
+    .fetch_optional(conn)
+    .await)?)
 }
 
 /// Forgets one of the chats of `user`, if it is one.

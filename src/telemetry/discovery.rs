@@ -1,4 +1,5 @@
-//! What is counted of discovery: who answers, what models took, and how far they could be believed.
+//! What is counted of discovery: who answers, whether it is followed, what models took, and how far they
+//! could be believed.
 
 use prometheus_client::{
     encoding::EncodeLabelSet,
@@ -12,6 +13,7 @@ use crate::{domain::discovery::Tokens, money::Money};
 #[derive(Debug, Default)]
 pub struct DiscoveryMetrics {
     answers: Family<ProviderLabels, Counter>,
+    followed: Family<ProviderLabels, Counter>,
     asks: Family<AskLabels, Counter>,
     tokens: Family<TokenLabels, Counter>,
     cost_micros: Family<ProviderLabels, Counter>,
@@ -54,6 +56,11 @@ impl DiscoveryMetrics {
         self.answers.get_or_create(&ProviderLabels { provider }).inc();
     }
 
+    /// A session has started on a course that `provider` had suggested to its student.
+    pub fn record_followed(&self, provider: &'static str) {
+        self.followed.get_or_create(&ProviderLabels { provider }).inc();
+    }
+
     /// A model was asked, or was not because it rests; by how that ended.
     pub fn record_ask(&self, provider: &'static str, result: &'static str) {
         self.asks.get_or_create(&AskLabels { provider, result }).inc();
@@ -78,6 +85,11 @@ impl DiscoveryMetrics {
             "discovery_answers",
             "Messages answered, by whose answer it is",
             self.answers.clone(),
+        );
+        registry.register(
+            "discovery_followed",
+            "Sessions started on a course that was suggested lately, by who suggested it last",
+            self.followed.clone(),
         );
         registry.register(
             "ai_requests",

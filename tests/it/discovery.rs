@@ -1,5 +1,6 @@
 //! Asking for courses: what is answered without a model, how often, and what is kept of it.
 
+mod followed;
 mod models;
 mod provider;
 mod stand_in;

@@ -29,10 +29,14 @@
 //!   there is a `line`: so many are answered at once, and the others have spent nothing yet.
 
 mod candidates;
+mod follows;
 mod line;
 mod prompt;
 
-pub use self::line::Line;
+pub use self::{
+    follows::{Follower, Follows},
+    line::Line,
+};
 
 use std::time::Duration;
 

@@ -129,6 +129,7 @@ async fn open(
                 session.id = %session.id, student.id = %student.id, held = %session.held,
                 "opened session {}", session.id
             );
+            app.follows.note(&session);
             app.bus.tell_here(Heard::Started(Box::new(session.clone())));
             Ok(session)
         }

@@ -22,7 +22,7 @@ fn at(model: &mut Model, url: &str, key: &str) {
 }
 
 /// A school that asks one provider, or one and then another.
-async fn asking(providers: &[&Provider], change: impl FnOnce(&mut Config)) -> School {
+pub(super) async fn asking(providers: &[&Provider], change: impl FnOnce(&mut Config)) -> School {
     School::open_with(|config| {
         let Config { openai, groq, .. } = config;
         for ((provider, key), model) in providers.iter().zip(KEYS).zip([openai, groq]) {
