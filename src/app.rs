@@ -18,6 +18,7 @@ use crate::{
     gateway::Gateway,
     id::NodeId,
     limits::Limits,
+    mux::Mux,
     service::{
         audience,
         claims::Claims,
@@ -55,6 +56,8 @@ pub struct State {
     /// Whether suggestions are followed.
     pub follows: discovery::Follows,
     pub storage: Storage,
+    /// Who makes of files what is played, if anybody does.
+    pub mux: Option<Mux>,
     /// Requests with an `Idempotency-Key` that are under way on this node.
     pub running: Running,
     /// What is read for many at once.
@@ -99,6 +102,7 @@ impl App {
         let ai = Ai::new(&config, &clock, &metrics)?;
         let storage = Storage::open(&config, node_id, keys.links())?;
         let (follows, follower) = discovery::Follows::new(&db, &metrics);
+        let mux = Mux::from_config(&config.mux)?;
         let (claims, clerk) = Claims::new(&db, node_id, &config);
         let app = Self(Arc::new(State {
             node_id,
@@ -115,6 +119,7 @@ impl App {
             line: discovery::Line::default(),
             follows,
             storage,
+            mux,
             running: Running::default(),
             together: Together::default(),
             tasks: TaskTracker::new(),

@@ -9,8 +9,8 @@
 //!            └────▶ live                   meters, while a player is connected
 //! ```
 //!
-//! * Ways in: [`http`], [`live`], [`jobs`]. Ways out: [`db`], [`gateway`], [`storage`], [`bus`],
-//!   [`ai`].
+//! * Ways in: [`http`], [`live`], [`jobs`]. Ways out: [`db`], [`gateway`], [`storage`], [`mux`],
+//!   [`bus`], [`ai`].
 //! * [`service`] joins them: one use case, one transaction. Whatever moves money goes through
 //!   [`service::ledger`]; the hot operations do so many at a time, through [`service::writer`].
 //! * [`domain`] knows none of them: rules that can be tested without a server.
@@ -34,6 +34,7 @@ pub mod jobs;
 pub mod limits;
 pub mod live;
 pub mod money;
+pub mod mux;
 pub mod server;
 pub mod service;
 pub mod storage;

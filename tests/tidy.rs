@@ -32,13 +32,17 @@ const LAYERS: &[(&str, May)] = &[
     ("db", Use("domain money id time config error")),
     ("gateway", Use("domain money id time config error")),
     ("storage", Use("domain id time config error")),
+    ("mux", Use("time config error")),
     ("bus", Use("domain money id config error telemetry")),
     ("ai", Use("domain money time clock config error telemetry")),
     // What joins them.
-    ("app", Use("ai config clock db gateway storage bus limits service telemetry error id time")),
+    (
+        "app",
+        Use("ai config clock db gateway storage mux bus limits service telemetry error id time"),
+    ),
     (
         "service",
-        Use("db domain gateway storage bus ai app money id time clock error config telemetry"),
+        Use("db domain gateway storage mux bus ai app money id time clock error config telemetry"),
     ),
     // The ways in.
     ("live", Use(WAY_IN)),

@@ -6,7 +6,7 @@ use reqwest::Url;
 
 use super::{
     Auth, Config, Database, GatewayKind, Ledger, Live, Metering, MoneyLimits, Node, Secret, Server,
-    StorageKind, ai, names::variable_of, problem::Problems, storage,
+    StorageKind, ai, mux, names::variable_of, problem::Problems, storage,
 };
 use crate::money::{AMOUNT_MAX, Money};
 
@@ -48,6 +48,7 @@ pub(super) fn check(config: &Config, problems: &mut Problems) {
     check_live(&config.live, &config.node, problems);
     ai::check_ai(config, problems);
     storage::check(&config.storage, problems);
+    mux::check(config, problems);
     if let Some(problem) = config.bus.url.problem() {
         let mend = "write it as redis://user:password@host:6379, or leave it empty";
         problems.add("bus.url", problem, mend);
@@ -201,6 +202,7 @@ pub(super) fn is_private(key: &str, url: &str, problems: &mut Problems) {
 fn check_production(config: &Config, problems: &mut Problems) {
     check_secrets(config, problems);
     ai::check_production(config, problems);
+    mux::check_production(config, problems);
     if config.storage.kind == StorageKind::S3 {
         is_private("storage.endpoint", &config.storage.endpoint(), problems);
     }

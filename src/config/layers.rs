@@ -20,7 +20,7 @@ use super::{
 const FILE_VARIABLE: &str = "MURPH_CONFIG";
 
 /// Secrets and URLs with passwords get mounted as files by container platforms.
-const READ_FROM_FILE: [&str; 11] = [
+const READ_FROM_FILE: [&str; 15] = [
     "bus.url",
     "auth.previous_secrets",
     "auth.secret",
@@ -32,10 +32,14 @@ const READ_FROM_FILE: [&str; 11] = [
     "groq.key",
     "storage.access_key_id",
     "storage.secret_access_key",
+    "mux.token_id",
+    "mux.token_secret",
+    "mux.webhook_secret",
+    "mux.signing_key",
 ];
 
 /// The variables of the documents that Murph was made from. Weaker than our own.
-const SEED_VARIABLES: [(&str, &str, Unit); 12] = [
+const SEED_VARIABLES: [(&str, &str, Unit); 14] = [
     ("DEFAULT_LOCK_AMOUNT", "metering.lock_amount", Unit::Same),
     ("MIN_SESSION_DURATION_SECONDS", "metering.min_session_seconds", Unit::Same),
     ("METERING_UPDATE_INTERVAL_SECONDS", "metering.tick_ms", Unit::Seconds),
@@ -48,6 +52,8 @@ const SEED_VARIABLES: [(&str, &str, Unit); 12] = [
     ("AWS_S3_BUCKET", "storage.bucket", Unit::Same),
     ("AWS_ACCESS_KEY_ID", "storage.access_key_id", Unit::Same),
     ("AWS_SECRET_ACCESS_KEY", "storage.secret_access_key", Unit::Same),
+    ("MUX_TOKEN_ID", "mux.token_id", Unit::Same),
+    ("MUX_TOKEN_SECRET", "mux.token_secret", Unit::Same),
 ];
 
 /// What a seed's variable is measured in.

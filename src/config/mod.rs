@@ -10,8 +10,8 @@
 //! this module ever contains a secret or the password in a URL.
 //!
 //! ```text
-//! sections.rs, ai.rs  the settings, by section         layers.rs    defaults ← file ← environment ← flags
-//! sections.rs, storage.rs  the settings         layers.rs    defaults ← file ← environment ← flags
+//! sections.rs, ai.rs, storage.rs, mux.rs   the settings, by section
+//! layers.rs    defaults ← file ← environment ← flags
 //! check.rs     what is impossible or unsafe     problem.rs   what is said about it
 //! names.rs     what settings are called
 //! secret.rs, database_url.rs, bus_url.rs        values that must not be shown whole
@@ -22,6 +22,7 @@ mod bus_url;
 mod check;
 mod database_url;
 mod layers;
+mod mux;
 mod names;
 mod problem;
 mod secret;
@@ -38,6 +39,7 @@ pub use self::{
     bus_url::BusUrl,
     check::is_here,
     database_url::{DatabaseUrl, ParseDatabaseUrlError},
+    mux::Mux,
     problem::{ConfigError, Problem},
     secret::Secret,
     sections::{
@@ -74,6 +76,7 @@ pub struct Config {
     pub gemini: Model,
     pub groq: Model,
     pub storage: Storage,
+    pub mux: Mux,
     pub log: Log,
 }
 
