@@ -54,6 +54,7 @@ pub mod income;
 pub mod inspect;
 pub mod logins;
 pub mod migrate;
+pub mod mux;
 pub mod nodes;
 pub mod payments;
 pub mod progress;

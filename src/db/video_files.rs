@@ -5,10 +5,10 @@ use uuid::Uuid;
 
 use crate::{
     db::{
-        Tx,
+        Tx, mux,
         videos::{count, stored},
     },
-    domain::media::{ContentType, FileStatus, VideoFile},
+    domain::media::{AtMux, ContentType, FileStatus, VideoFile},
     error::Result,
     id::{CourseId, FileId, UserId, VideoId},
     time::Timestamp,
@@ -25,6 +25,9 @@ struct Row {
     failure: Option<String>,
     created_at: Timestamp,
     expires_at: Timestamp,
+    mux_since: Option<Timestamp>,
+    mux_asset_id: Option<String>,
+    mux_playback_id: Option<String>,
 }
 
 impl From<Row> for VideoFile {
@@ -39,6 +42,9 @@ impl From<Row> for VideoFile {
             failure: row.failure,
             created_at: row.created_at,
             expires_at: row.expires_at,
+            mux: row
+                .mux_since
+                .map(|_| AtMux { asset_id: row.mux_asset_id, playback_id: row.mux_playback_id }),
         }
     }
 }
@@ -47,14 +53,15 @@ macro_rules! select_files {
     ($where:literal) => {
         concat!(
             "SELECT f.id, f.video_id, f.content_type, f.size_bytes, f.duration_ms, f.status, f.failure,
-                    f.created_at, f.expires_at
+                    f.created_at, f.expires_at, f.mux_since, f.mux_asset_id, f.mux_playback_id
                FROM video_files f ",
             $where
         )
     };
 }
 
-/// Writes a new file down. There must be no other upload of its video: see [`discard_upload`].
+/// Writes a new file down, of which Mux knows nothing. There must be no other upload of its video: see
+/// [`discard_upload`].
 pub async fn insert(tx: &mut Tx, file: &VideoFile) -> Result<()> {
     on!(tx, conn => sqlx::query(
         "INSERT INTO video_files (id, video_id, content_type, size_bytes, duration_ms, status, failure,
@@ -200,11 +207,13 @@ pub async fn discard_current(tx: &mut Tx, video: VideoId, end: Timestamp) -> Res
     Ok(())
 }
 
-/// Uploads that nobody could add to since `before`, and that came to nothing.
+/// Uploads that nobody could add to since `before`, and that came to nothing. Those that are Mux's do not
+/// yet.
 pub async fn list_abandoned(tx: &mut Tx, before: Timestamp, limit: i64) -> Result<Vec<FileId>> {
     Ok(on!(tx, conn => sqlx::query_scalar(
         "SELECT id FROM video_files
           WHERE expires_at < $1 AND status <> 'ready' AND status <> 'discarded'
+            AND (status <> 'processing' OR mux_since IS NULL)
           ORDER BY expires_at LIMIT $2",
     )
     .bind(before)
@@ -239,11 +248,12 @@ pub async fn list_of_deleted(
     Ok(files)
 }
 
-/// Discards a file, unless it has become what is played.
+/// Discards a file, unless it has become what is played, or Mux's.
 pub async fn discard_abandoned(tx: &mut Tx, id: FileId) -> Result<()> {
     on!(tx, conn => sqlx::query(
         "UPDATE video_files SET status = 'discarded', failure = NULL
-          WHERE id = $1 AND status <> 'ready' AND status <> 'discarded'",
+          WHERE id = $1 AND status <> 'ready' AND status <> 'discarded'
+            AND (status <> 'processing' OR mux_since IS NULL)",
     )
     .bind(id)
     .execute(conn)
@@ -307,14 +317,17 @@ pub async fn sum_bytes(tx: &mut Tx, teacher: UserId, over: Timestamp) -> Result<
     Ok(count(sum))
 }
 
-/// Forgets a discarded file.
+/// Forgets a discarded file, and leaves what Mux has of it to be deleted there.
 pub async fn delete(tx: &mut Tx, id: FileId) -> Result<()> {
-    on!(tx, conn => sqlx::query(
-        "DELETE FROM video_files WHERE id = $1 AND status = 'discarded'",
+    // In one statement: somebody may just be learning of the asset.
+    let asset: Option<Option<String>> = on!(tx, conn => sqlx::query_scalar(
+        "DELETE FROM video_files WHERE id = $1 AND status = 'discarded' RETURNING mux_asset_id",
     )
     .bind(id)
-    .execute(conn)
-    .await
-    .map(drop))?;
-    Ok(())
+    .fetch_optional(conn)
+    .await)?;
+    match asset.flatten() {
+        Some(asset) => mux::insert_leftover(tx, &asset).await,
+        None => Ok(()),
+    }
 }

@@ -58,7 +58,7 @@ super::word_enum! {
         Expected = "expected",
         /// It is there, and nobody has said yet that this is all.
         Uploaded = "uploaded",
-        /// It is being looked at.
+        /// It is being looked at, or made into something that everybody can play.
         Processing = "processing",
         /// It can be played.
         Ready = "ready",
@@ -96,6 +96,43 @@ pub struct VideoFile {
     pub created_at: Timestamp,
     /// From when on nobody can upload it any more.
     pub expires_at: Timestamp,
+    /// `None`: it is played as it was uploaded.
+    pub mux: Option<AtMux>,
+}
+
+/// What Mux has of a file that was handed over to it, or is to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AtMux {
+    /// `None`: not yet, as far as is known here.
+    pub asset_id: Option<String>,
+    /// By which it is played, once it is ready.
+    pub playback_id: Option<String>,
+}
+
+impl VideoFile {
+    /// Whether it is being looked at, and not found to be good yet.
+    #[must_use]
+    pub fn is_looked_at(&self) -> bool {
+        self.status == FileStatus::Processing && self.mux.is_none()
+    }
+
+    /// Whether it is good, and Mux is at work on it, or is to be.
+    #[must_use]
+    pub fn is_at_mux(&self) -> bool {
+        self.status == FileStatus::Processing && self.mux.is_some()
+    }
+
+    /// What Mux calls it, if that is known.
+    #[must_use]
+    pub fn asset_id(&self) -> Option<&str> {
+        self.mux.as_ref()?.asset_id.as_deref()
+    }
+
+    /// The id by which it is played at Mux, if it is.
+    #[must_use]
+    pub fn playback_id(&self) -> Option<&str> {
+        self.mux.as_ref()?.playback_id.as_deref()
+    }
 }
 
 /// A video with its files.

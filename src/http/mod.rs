@@ -36,6 +36,7 @@ pub mod teacher;
 mod upload;
 pub mod users;
 pub mod videos;
+mod webhooks;
 
 use std::{any::Any, time::Duration};
 
@@ -92,6 +93,7 @@ fn routes(limit: Duration) -> Routes {
         .merge(payments::routes())
         .merge(reviews::routes())
         .merge(teacher::routes())
+        .merge(webhooks::routes())
         .merge(admin::routes());
     let beside =
         socket::routes().merge(health::routes()).merge(jwks::routes()).merge(docs::routes());

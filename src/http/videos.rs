@@ -21,7 +21,7 @@ use crate::{
         page::Page,
     },
     id::{CourseId, VideoId},
-    service::videos::{self, NewVideo, VideoChange, Wanted, Which},
+    service::videos::{self, Kind, NewVideo, Playback, VideoChange, Wanted, Which},
     time::Timestamp,
 };
 
@@ -53,14 +53,16 @@ pub(super) fn routes() -> Routes {
         ];
         /// Say that the file is there.
         ///
-        /// The answer is what was found: `ready`, or `failed` and why.
+        /// The answer is what was found: `ready`, or `failed` and why. With Mux, what is good is
+        /// `processing` until Mux is done with it; what was played before goes on being played.
         POST "/courses/{course_id}/videos/{video_id}/confirm" => confirm [
             UPLOAD_MISSING UPLOAD_OVER STORAGE_UNAVAILABLE
         ];
         /// A link to watch a video by, for a while.
         ///
         /// Previews are for everybody, and anything for its teacher; whoever else has to have a
-        /// session open on the course.
+        /// session open on the course. A link to Murph is good for no longer than that session; one
+        /// to S3 or Mux, which know nothing of sessions, until it expires.
         GET "/courses/{course_id}/videos/{video_id}/url" => url [
             INSUFFICIENT_FUNDS FORBIDDEN VIDEO_NOT_READY
         ];
@@ -311,8 +313,28 @@ struct PlaybackView {
     #[schemars(extend("format" = "uri"))]
     url: String,
     expires_at: Timestamp,
-    content_type: ContentType,
-    size_bytes: u64,
+    content_type: PlayedType,
+    /// Of the file; not of a stream.
+    size_bytes: Option<u64>,
+    /// A picture of the stream, good for as long; without Mux, there is none.
+    #[schemars(extend("format" = "uri"))]
+    thumbnail_url: Option<String>,
+}
+
+/// That of the file, or with Mux that of a list of streams (HLS).
+#[derive(Serialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(inline)]
+enum PlayedType {
+    File(ContentType),
+    Stream(StreamType),
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
+enum StreamType {
+    #[serde(rename = "application/vnd.apple.mpegurl")]
+    Hls,
 }
 
 async fn url(
@@ -322,10 +344,14 @@ async fn url(
 ) -> Result<Json<PlaybackView>> {
     let now = app.clock.now();
     let playback = videos::playback(&app, caller.as_ref(), path.into(), now).await?;
-    Ok(Json(PlaybackView {
-        url: playback.url,
-        expires_at: playback.expires_at,
-        content_type: playback.file.content_type,
-        size_bytes: playback.file.size_bytes,
-    }))
+    let (content_type, size_bytes, thumbnail_url) = match playback.kind {
+        Kind::File { content_type, size_bytes } => {
+            (PlayedType::File(content_type), Some(size_bytes), None)
+        }
+        Kind::Stream { thumbnail_url } => {
+            (PlayedType::Stream(StreamType::Hls), None, Some(thumbnail_url))
+        }
+    };
+    let Playback { url, expires_at, .. } = playback;
+    Ok(Json(PlaybackView { url, expires_at, content_type, size_bytes, thumbnail_url }))
 }

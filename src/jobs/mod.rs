@@ -5,12 +5,14 @@ use tokio::time::MissedTickBehavior;
 use crate::app::App;
 
 mod bonuses;
+mod mux;
 mod prune;
 mod sweep;
 
 /// Sets all jobs to work, until the server stops.
 pub fn spawn(app: &App) {
     app.tasks.spawn(bonuses::run(app.clone()));
+    app.tasks.spawn(mux::run(app.clone()));
     app.tasks.spawn(prune::run(app.clone()));
     app.tasks.spawn(sweep::run(app.clone()));
 }

@@ -1,6 +1,7 @@
 //! Videos: their order, their files, and who may watch them for how long.
 
 mod files;
+mod mux;
 mod order;
 mod playback;
 mod s3;
@@ -50,6 +51,7 @@ fn file(video_id: VideoId, status: FileStatus, expires_at: Timestamp) -> VideoFi
         failure: None,
         created_at: expires_at,
         expires_at,
+        mux: None,
     }
 }
 

@@ -37,14 +37,22 @@ impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
-        if !is_json(request.headers()) {
-            let detail = "send the body with Content-Type: application/json";
-            return Err(Problem::new(codes::UNSUPPORTED_MEDIA_TYPE, detail));
-        }
-        let body = read(request.into_body(), &app.config.server).await?;
-        let text = str::from_utf8(&body).map_err(|_| malformed("the body is not UTF-8"))?;
-        parse(text).map(Self)
+        of_bytes(&bytes(request, app).await?).map(Self)
     }
+}
+
+/// A body that is said to be JSON, as it came.
+pub(in crate::http) async fn bytes(request: Request, app: &App) -> Result<Bytes, Problem> {
+    if !is_json(request.headers()) {
+        let detail = "send the body with Content-Type: application/json";
+        return Err(Problem::new(codes::UNSUPPORTED_MEDIA_TYPE, detail));
+    }
+    read(request.into_body(), &app.config.server).await
+}
+
+/// What such a body says.
+pub(in crate::http) fn of_bytes<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    parse(str::from_utf8(body).map_err(|_| malformed("the body is not UTF-8"))?)
 }
 
 /// `application/json` or a relative of it. Being strict here keeps HTML forms of other sites out:

@@ -8,7 +8,7 @@
 mod caller;
 mod client;
 mod complaint;
-mod json;
+pub(super) mod json;
 mod object;
 mod params;
 

@@ -14,10 +14,19 @@ use super::{Bearer, Operation};
 use crate::{
     domain::user::Role,
     http::{
-        codes,
+        codes::{self, Code},
         extract::{Admin, Caller, ClientAddr, IdempotencyKey, Json, Path, Query, Student, Teacher},
     },
 };
+
+/// What may be wrong with a body that should be JSON.
+pub(in crate::http) const IN_JSON: &[Code] = &[
+    codes::MALFORMED_JSON,
+    codes::TIMEOUT,
+    codes::BODY_TOO_LARGE,
+    codes::UNSUPPORTED_MEDIA_TYPE,
+    codes::INVALID,
+];
 
 /// Something that a handler asks for.
 pub(in crate::http) trait Input {
@@ -110,13 +119,7 @@ impl<T: JsonSchema> Input for Json<T> {
     fn describe(operation: &mut Operation<'_>) {
         let schema = operation.read::<T>();
         operation.takes("application/json", &schema);
-        operation.may_find(&[
-            codes::MALFORMED_JSON,
-            codes::TIMEOUT,
-            codes::BODY_TOO_LARGE,
-            codes::UNSUPPORTED_MEDIA_TYPE,
-            codes::INVALID,
-        ]);
+        operation.may_find(IN_JSON);
     }
 }
 

@@ -24,7 +24,7 @@ mod routes;
 mod words;
 
 pub(super) use self::{
-    input::{Input, Raw},
+    input::{IN_JSON, Input, Raw},
     operation::{Bearer, Operation, Promise},
     output::Output,
     routes::{Routes, Row, routes},

@@ -3,8 +3,9 @@
 //! The secret is configured; or made on the first start and kept, in the data directory with
 //! SQLite, in the database with PostgreSQL, where all nodes find it. From it follow the key that
 //! signs access tokens (Ed25519), the one that chains refresh tokens, the one that signs tickets, the
-//! one that signs links to files and the one by which nodes trust each other's notices (HMAC), so there
-//! is one thing to keep, to share between nodes and to change.
+//! one that signs links to files, the one that marks files which others keep for us and the one by which
+//! nodes trust each other's notices (HMAC), so there is one thing to keep, to share between nodes and to
+//! change.
 
 use std::{
     fs,
@@ -26,6 +27,7 @@ use crate::{
     config::{Config, DatabaseUrl, Secret},
     db::{self, Db},
     error::{Error, Result},
+    id::FileId,
     storage,
     time::Timestamp,
 };
@@ -35,6 +37,9 @@ const SECRET_NAME: &str = "auth_secret";
 
 /// The shortest secret that is taken from there, in characters.
 const SECRET_LENGTH_MIN: usize = 32;
+
+/// What each mark begins with.
+const MARK_PREFIX: &str = "murph:";
 
 /// What stands before the 32 bytes of an Ed25519 private key in its PKCS#8 form (RFC 8410).
 const PKCS8_PREFIX: [u8; 16] =
@@ -52,6 +57,8 @@ pub struct Keys {
     bus: Vec<bus::Key>,
     /// In the same order.
     links: Vec<storage::LinkKey>,
+    /// In the same order.
+    marks: Vec<Vec<u8>>,
 }
 
 pub(super) struct PublicKey {
@@ -85,18 +92,20 @@ impl Keys {
     ) -> Result<Self> {
         let seed = derive(secret.as_bytes(), "murph access tokens 1");
         let (mut checking, mut tickets, mut bus) = (Vec::new(), Vec::new(), Vec::new());
-        let mut links = Vec::new();
+        let (mut links, mut marks) = (Vec::new(), Vec::new());
         for secret in iter::once(secret).chain(replaced) {
             let key = PublicKey::of(&derive(secret.as_bytes(), "murph access tokens 1"))?;
             tickets.push(derive(secret.as_bytes(), "murph tickets 1"));
             bus.push(bus::Key::new(key.fingerprint(), derive(secret.as_bytes(), "murph bus 1")));
             links.push(storage::LinkKey::new(derive(secret.as_bytes(), "murph links 1")));
+            marks.push(derive(secret.as_bytes(), "murph marks 1"));
             checking.push(key);
         }
         Ok(Self {
             tickets,
             bus,
             links,
+            marks,
             signing: EncodingKey::from_ed_der(&[&PKCS8_PREFIX[..], &seed].concat()),
             checking,
             refresh: derive(secret.as_bytes(), "murph refresh tokens 1"),
@@ -117,6 +126,22 @@ impl Keys {
     /// same time wherever the first wrong byte is.
     pub(in crate::service) fn has_signed_ticket(&self, payload: &[u8], signature: &[u8]) -> bool {
         self.tickets.iter().any(|key| mac(key, payload).verify_slice(signature).is_ok())
+    }
+
+    /// What a file is called where others keep it for us, who may keep files of others, too.
+    pub(in crate::service) fn mark(&self, file: FileId) -> String {
+        let signature = mac(&self.marks[0], file.uuid().as_bytes()).finalize().into_bytes();
+        format!("{MARK_PREFIX}{file}:{}", URL_SAFE_NO_PAD.encode(signature))
+    }
+
+    /// The file that this Murph, or one with a secret that was replaced, has called so.
+    pub(in crate::service) fn marked(&self, mark: &str) -> Option<FileId> {
+        let (file, signature) = mark.strip_prefix(MARK_PREFIX)?.split_once(':')?;
+        let file: FileId = file.parse().ok()?;
+        let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
+        let is_ours =
+            |key: &Vec<u8>| mac(key, file.uuid().as_bytes()).verify_slice(&signature).is_ok();
+        self.marks.iter().any(is_ours).then_some(file)
     }
 
     /// What nodes find and trust each other by: the key to publish under, then those of secrets
@@ -219,4 +244,39 @@ async fn kept_in_database(db: &Db, now: Timestamp) -> Result<String> {
     let secret = db::secrets::find(&mut tx, SECRET_NAME).await?;
     tx.commit().await?;
     secret.ok_or_else(|| Error::Internal("the secret was not kept".into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(secret: &str, replaced: &[&str]) -> Keys {
+        Keys::derive(secret, replaced.iter().copied()).unwrap()
+    }
+
+    #[test]
+    fn a_mark_is_of_one_file_and_of_whoever_made_it() {
+        let [file, other] =
+            [1, 2].map(|ms| FileId::new(Timestamp::from_micros(ms * 1_000).unwrap()));
+        let (old, new) = (keys("old", &[]), keys("new", &["old"]));
+        let mark = old.mark(file);
+        // It has to fit beside an asset of Mux.
+        assert!(mark.len() <= 255, "{mark}");
+        assert_eq!((old.marked(&mark), new.marked(&mark)), (Some(file), Some(file)));
+        assert_eq!(keys("new", &[]).marked(&mark), None);
+        assert_eq!(old.marked(&new.mark(file)), None);
+        let (head, signature) = mark.rsplit_once(':').unwrap();
+        for altered in [
+            "",
+            "murph:",
+            head,
+            &format!("{head}:"),
+            &format!("{head}:{}", &signature[1..]),
+            &format!("murph:{other}:{signature}"),
+            &format!("{file}:{signature}"),
+            &format!("{mark}:"),
+        ] {
+            assert_eq!(old.marked(altered), None, "{altered}");
+        }
+    }
 }

@@ -6,6 +6,7 @@
 //! lead there any more.
 
 mod playback;
+mod processing;
 mod sweep;
 mod upload;
 
@@ -14,7 +15,8 @@ use std::collections::BTreeSet;
 use tracing::info;
 
 pub use self::{
-    playback::{Playback, ensure_active, playback},
+    playback::{Kind, Playback, ensure_active, playback},
+    processing::{hear, process},
     sweep::sweep,
     upload::{UploadLink, Wanted, confirm, expect, expected, room, take_in, upload},
 };

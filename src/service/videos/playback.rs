@@ -3,7 +3,7 @@
 //! A student's link names the session it was given in, and Murph sends nothing by it once that has ended:
 //! what is on its way then breaks off within seconds. It sends while the session has not begun to play:
 //! players load before they play. So what was downloaded while a session was open, watched or not, cannot
-//! be taken back; and a link to S3, which knows nothing of sessions, is good until it expires.
+//! be taken back; and a link to S3 or Mux, which know nothing of sessions, is good until it expires.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::{
     app::App,
     db,
     domain::{
-        media::{PLAYBACK_MIN, VideoFile, playback_lasts},
+        media::{ContentType, PLAYBACK_MIN, VideoFile, playback_lasts},
         meter,
         session::Session,
         user::Role,
@@ -33,7 +33,16 @@ const UNWRITTEN_MAX: Duration = Duration::from_mins(1);
 pub struct Playback {
     pub url: String,
     pub expires_at: Timestamp,
-    pub file: VideoFile,
+    pub kind: Kind,
+}
+
+/// What a link leads to.
+#[derive(Clone, Debug)]
+pub enum Kind {
+    /// The file as it was uploaded.
+    File { content_type: ContentType, size_bytes: u64 },
+    /// What Mux made of it, and a picture of that.
+    Stream { thumbnail_url: String },
 }
 
 /// Lets a video be watched by its teacher; by everybody, if it is a preview; and by a student whose
@@ -81,9 +90,26 @@ pub async fn playback(
         (None, None) => return Err(Error::Unauthenticated("only previews are for everybody")),
     };
     let file = listed.file.ok_or(Error::VideoNotReady)?;
-    let what = (Object::from(&file), session);
+    link(app, &file, session, lifetime, now)
+}
+
+fn link(
+    app: &App,
+    file: &VideoFile,
+    session: Option<SessionId>,
+    lifetime: Duration,
+    now: Timestamp,
+) -> Result<Playback> {
+    let expires_at = storage::end(lifetime, now);
+    if let (Some(mux), Some(id)) = (&app.mux, file.playback_id()) {
+        let url = mux.playback_url(id, expires_at)?;
+        let kind = Kind::Stream { thumbnail_url: mux.thumbnail_url(id, expires_at)? };
+        return Ok(Playback { url, expires_at, kind });
+    }
+    let what = (Object::from(file), session);
     let url = app.storage.playback_url(&app.public_url(), what, lifetime, now);
-    Ok(Playback { url, expires_at: storage::end(lifetime, now), file })
+    let VideoFile { content_type, size_bytes, .. } = *file;
+    Ok(Playback { url, expires_at, kind: Kind::File { content_type, size_bytes } })
 }
 
 /// Refuses what a link was given for in a session that has ended since.

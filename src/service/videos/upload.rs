@@ -1,11 +1,11 @@
 //! How a file gets to its video: expected, uploaded, looked at, and then it is what is played.
 //!
-//! There is no transcoder: a file is played as it was uploaded, and `processing` is the moment in which
-//! it is looked at.
+//! Without Mux, a file is played as it was uploaded, and `processing` is the moment in which it is looked
+//! at. With Mux, it lasts until that is done: see [`super::processing`].
 
 use tracing::info;
 
-use super::{Which, over, own_video, remove};
+use super::{Which, over, own_video, processing, remove};
 use crate::{
     app::App,
     db::{self, Tx},
@@ -62,6 +62,7 @@ pub async fn expect(
         failure: None,
         created_at: now,
         expires_at: storage::end(lifetime, now),
+        mux: None,
     };
     let mut tx = app.db.begin().await?;
     // Or two at once could each take what is left.
@@ -157,7 +158,8 @@ pub async fn upload(
     confirm(app, teacher, which).await
 }
 
-/// Looks at what was uploaded for a video of `teacher`, and plays it from now on if it is good.
+/// Looks at what was uploaded for a video of `teacher`, and plays it from now on if it is good, or hands it
+/// over to Mux.
 ///
 /// Safe to be done by several at once, and again: the first one to finish decides. What was played
 /// before is left to whoever has a link to it, and then to the sweep.
@@ -169,7 +171,8 @@ pub async fn confirm(app: &App, teacher: &User, which: Which) -> Result<ListedVi
         // Confirmed already, or there never was anything.
         return if listed.file.is_some() { Ok(listed) } else { Err(Error::UploadMissing) };
     };
-    if upload.status == FileStatus::Failed {
+    // It was looked at, and is at Mux.
+    if upload.status == FileStatus::Failed || upload.mux.is_some() {
         return Ok(listed);
     }
     // Nobody holds a lock while the storage is asked.
@@ -234,38 +237,58 @@ async fn decide(
 ) -> Result<ListedVideo> {
     let mut tx = app.db.begin().await?;
     let mut listed = own_video(&mut tx, teacher, which).await?;
-    let is_open = listed
-        .upload
-        .as_ref()
-        .is_some_and(|upload| upload.id == id && upload.status == FileStatus::Processing);
+    let is_open =
+        listed.upload.as_ref().is_some_and(|upload| upload.id == id && upload.is_looked_at());
     let (Some(verdict), true) = (verdict, is_open) else {
         tx.rollback().await?;
         return Ok(listed);
     };
-    let removed = match &verdict {
-        Ok(duration) => {
-            let end = storage::end(app.config.storage.playback_url(), app.clock.now());
-            db::video_files::discard_current(&mut tx, which.video_id, end).await?;
-            if !db::video_files::set_ready(&mut tx, id, *duration).await? {
+    let status = match (&verdict, &app.mux) {
+        (Ok(duration), mux) => {
+            let is_open = if mux.is_some() {
+                db::mux::want(&mut tx, id, *duration, app.clock.now()).await?
+            } else {
+                play(app, &mut tx, &mut listed, (id, *duration)).await?
+            };
+            if !is_open {
                 // Swept away meanwhile. What is played now must not be discarded for it.
                 tx.rollback().await?;
                 return Err(Error::UploadOver);
             }
-            if let Some(duration) = *duration {
-                listed.video.duration_ms = duration;
-                db::videos::update(&mut tx, &listed).await?;
-            }
-            None
+            if mux.is_some() { FileStatus::Processing } else { FileStatus::Ready }
         }
-        Err(failure) => {
+        (Err(failure), _) => {
             db::video_files::set_failed(&mut tx, id, failure).await?;
-            Some(id)
+            FileStatus::Failed
         }
     };
     let listed = db::videos::find(&mut tx, which.course_id, which.video_id).await?;
     tx.commit().await?;
-    let status = if verdict.is_ok() { FileStatus::Ready } else { FileStatus::Failed };
     info!(video.id = %which.video_id, file.id = %id, %status, "looked at file {id}: {status}");
-    remove(app, removed).await;
+    match status {
+        FileStatus::Failed => drop(remove(app, [id]).await),
+        FileStatus::Processing => processing::begin(app, id),
+        _ => {}
+    }
     listed.ok_or(Error::NotFound("video"))
+}
+
+/// Plays a file of a video from now on, which plays so long, if that is known. `false`: it was swept away,
+/// and all of this must be undone.
+pub(super) async fn play(
+    app: &App,
+    tx: &mut Tx,
+    listed: &mut ListedVideo,
+    (id, duration_ms): (FileId, Option<u64>),
+) -> Result<bool> {
+    let end = storage::end(app.config.storage.playback_url(), app.clock.now());
+    db::video_files::discard_current(tx, listed.video.id, end).await?;
+    if !db::video_files::set_ready(tx, id, duration_ms).await? {
+        return Ok(false);
+    }
+    if let Some(duration_ms) = duration_ms {
+        listed.video.duration_ms = duration_ms;
+        db::videos::update(tx, listed).await?;
+    }
+    Ok(true)
 }

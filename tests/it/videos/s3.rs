@@ -27,7 +27,7 @@ use s3s_fs::FileSystem;
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinHandle};
 
-use super::{MP4, Studio, add, film};
+use super::{MP4, Studio, add, film, mux::stand_in::StandIn};
 use crate::harness::{Reply, TestApp};
 
 const BUCKET: &str = "school";
@@ -174,6 +174,21 @@ async fn a_file_goes_straight_to_s3_and_comes_from_there() {
     assert_eq!(studio.fetch(&url, None).await.bytes().await.unwrap(), second);
     studio.teacher.send(reqwest::Method::DELETE, &studio.path, None, &[]).await.is(204);
     assert_eq!((s3.objects(), studio.fetch(&url, None).await.status().as_u16()), (2, 200));
+    studio.app.close().await;
+}
+
+#[tokio::test]
+async fn mux_fetches_a_file_from_s3() {
+    let (s3, mux) = (S3::start().await, StandIn::start().await);
+    let studio = s3.studio(|config| mux.configure(config)).await;
+    let file = film(60_000, 100_000);
+    assert_eq!(studio.upload(MP4, &file).await.body["status"], "processing");
+    mux.has_posts(1).await;
+    let input = mux.asset(&mux.assets()[0])["input"].as_str().unwrap().to_owned();
+    assert!(input.starts_with(&format!("http://{}/school/videos/", s3.address)), "{input}");
+    assert!(input.contains("X-Amz-Expires=86400&"), "{input}");
+    assert_eq!(studio.fetch(&input, None).await.bytes().await.unwrap(), file);
+    mux.assert_asked_well();
     studio.app.close().await;
 }
 

@@ -1,0 +1,78 @@
+//! `/api/v1/webhooks`: what others tell Murph by themselves.
+//!
+//! No token is asked for: whoever calls has signed what is sent, byte for byte, with a secret that is shared
+//! for this. Only what was signed is read.
+
+use axum::extract::{Request, State};
+use serde_json::json;
+
+use super::{
+    answer::NoContent,
+    error::Problem,
+    extract::json,
+    openapi::{IN_JSON, Input, Operation, Raw, Routes, routes},
+    upload::logged,
+};
+use crate::{
+    app::App,
+    error::{Error, Result},
+    mux::{self, Event, Heard, Mux},
+    service::videos,
+};
+
+pub(super) fn routes() -> Routes {
+    routes! { "webhooks"
+        /// What became of a file: Mux says so by itself.
+        ///
+        /// Sent twice, it is done once; what is of no interest is answered as if it were done. Without
+        /// Mux there is nothing here.
+        POST "/webhooks/mux" => mux [NOT_FOUND FORBIDDEN UNAVAILABLE];
+    }
+}
+
+/// An event of Mux, signed.
+enum MuxEvent {}
+
+impl Input for MuxEvent {
+    fn describe(operation: &mut Operation<'_>) {
+        operation.takes_parameter(json!({
+            "name": mux::SIGNATURE,
+            "in": "header",
+            "required": true,
+            "description": "When it was signed, and the HMAC (SHA-256) of that time, a point and the body: \
+                `t=1700000000,v1=34f2…`. Good for five minutes.",
+            "schema": { "type": "string" },
+        }));
+        let schema = json!({
+            "type": "object",
+            "required": ["type"],
+            "properties": {
+                "type": { "type": "string", "description": "Such as `video.asset.ready`." },
+                "data": { "description": "What it is about." },
+            },
+        });
+        operation.takes("application/json", &schema);
+        operation.may_find(IN_JSON);
+    }
+}
+
+async fn mux(
+    State(app): State<App>,
+    Raw { request, .. }: Raw<MuxEvent>,
+) -> Result<NoContent, Problem> {
+    let mux = app.mux.as_ref().ok_or(Error::NotFound("a webhook of Mux"))?;
+    let event = read(&app, mux, request).await?;
+    if let Heard::Asset(asset) = event.read().map_err(|problem| Error::invalid("data", problem))? {
+        videos::hear(&app, asset).await.map_err(logged)?;
+    }
+    Ok(NoContent)
+}
+
+/// An event that Mux has signed.
+async fn read(app: &App, mux: &Mux, request: Request) -> Result<Event, Problem> {
+    let signature = request.headers().get(mux::SIGNATURE).and_then(|value| value.to_str().ok());
+    let signature = signature.unwrap_or_default().to_owned();
+    let body = json::bytes(request, app).await?;
+    mux.check(&signature, &body, app.clock.now())?;
+    json::of_bytes(&body)
+}
