@@ -70,7 +70,7 @@ macro_rules! made_at {
                 Self(v7(now))
             }
 
-            /// What comes before every id that is made from `moment` on, and after all others.
+            /// What comes before every id that is made from `moment`, to the millisecond, on.
             #[must_use]
             pub fn before(moment: Timestamp) -> Self {
                 let ms = u128::from(moment.micros().max(0).unsigned_abs() / 1_000);

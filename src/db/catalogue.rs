@@ -11,7 +11,7 @@ use crate::{
     db::{Conn, Tx, courses::Row, portable::hex_array, videos::count},
     domain::{
         catalogue::{Filter, Place, Shelf, Sort},
-        course::{Course, PRICE_MAX},
+        course::{Course, CourseStatus, PRICE_MAX},
     },
     error::Result,
     id::{CategoryId, CourseId, UserId},
@@ -37,11 +37,8 @@ impl Listed {
     /// Where it stands in a list.
     #[must_use]
     pub fn place(&self, sort: Sort) -> Place {
-        let value = match sort {
-            Sort::BestRated => self.rating.unwrap_or_default().cast_signed(),
-            Sort::Newest | Sort::Cheapest | Sort::Dearest => self.course.price_per_minute.micros(),
-        };
-        Place { id: self.course.id, value }
+        let rating = self.rating.unwrap_or_default().cast_signed();
+        Place { id: self.course.id, value: sort.value(self.course.price_per_minute, rating) }
     }
 }
 
@@ -89,37 +86,109 @@ macro_rules! listed {
     };
 }
 
-/// A page of a shelf: what finds it, what is behind the last page, and the order. The rest is
-/// looked at for what is found: in a `CASE`, so that no planner takes it for a way to find courses, or
-/// believes that it leaves so few that they may as well be sorted.
-macro_rules! page {
+/// A part of a shelf: what finds it, what is behind the last page, and the order. The rest is looked at
+/// for what is found: in a `CASE`, so that no planner takes it for a way to find courses, or believes that
+/// it leaves so few that they may as well be sorted.
+macro_rules! part {
     ($find:literal, $behind:literal, $order:literal) => {
-        listed!(
-            " FROM courses c WHERE ", $find,
+        concat!(
+            " FROM courses c WHERE ",
+            $find,
             " AND $1 IS NOT NULL AND $8 IS NOT NULL
               AND CASE WHEN ($2 IS NULL OR c.category_id = $2) AND ($3 IS NULL OR c.status = $3)
                         AND ($4 IS NULL OR c.currency = $4)
                         AND c.price_per_minute BETWEEN $5 AND $6 AND c.rating >= $10
                         AND ($11 IS NULL OR c.level = $11)
                        THEN TRUE ELSE FALSE END AND ",
-            $behind, " ORDER BY ", $order, " LIMIT $9"; $order
+            $behind,
+            " ORDER BY ",
+            $order,
+            " LIMIT $9"
         )
     };
 }
 
-macro_rules! pages {
-    ($shelf:expr, $behind:literal, $order:literal) => {
+/// It, to be shown.
+macro_rules! page {
+    ($find:literal, $behind:literal, $order:literal) => {
+        listed!(part!($find, $behind, $order); $order)
+    };
+}
+
+/// It, to be looked through.
+macro_rules! texts {
+    ($find:literal, $behind:literal, $order:literal) => {
+        concat!(
+            "SELECT c.id, c.price_per_minute, c.rating, c.title, c.description",
+            part!($find, $behind, $order)
+        )
+    };
+}
+
+macro_rules! of_shelf {
+    ($part:ident, $shelf:expr, $behind:literal, $order:literal) => {
         match $shelf {
-            Shelf::All => page!("c.status = 'published'", $behind, $order),
+            Shelf::All => $part!("c.status = 'published'", $behind, $order),
             Shelf::Category(_) => {
-                page!("c.status = 'published' AND c.category_id = $1", $behind, $order)
+                $part!("c.status = 'published' AND c.category_id = $1", $behind, $order)
             }
             Shelf::Teacher(_) => {
-                page!("c.teacher_id = $1 AND c.status = 'published'", $behind, $order)
+                $part!("c.teacher_id = $1 AND c.status = 'published'", $behind, $order)
             }
-            Shelf::Own(_) => page!("c.teacher_id = $1 AND c.status <> 'deleted'", $behind, $order),
+            Shelf::Own(_) => $part!("c.teacher_id = $1 AND c.status <> 'deleted'", $behind, $order),
         }
     };
+}
+
+macro_rules! in_order {
+    ($part:ident, $shelf:expr, $sort:expr) => {
+        match $sort {
+            Sort::Newest => of_shelf!($part, $shelf, "c.id < $7", "c.id DESC"),
+            Sort::Cheapest => of_shelf!(
+                $part,
+                $shelf,
+                "c.currency = $4 AND (c.price_per_minute, c.id) > ($8, $7)
+                 AND c.price_per_minute <= $6",
+                "c.price_per_minute, c.id"
+            ),
+            Sort::Dearest => of_shelf!(
+                $part,
+                $shelf,
+                "c.currency = $4 AND (c.price_per_minute, c.id) < ($8, $7)
+                 AND c.price_per_minute >= $5",
+                "c.price_per_minute DESC, c.id DESC"
+            ),
+            Sort::BestRated => of_shelf!(
+                $part,
+                $shelf,
+                "(c.rating, c.id) < ($8, $7) AND c.rating >= $10",
+                "c.rating DESC, c.id DESC"
+            ),
+        }
+    };
+}
+
+/// Asks for a part of a shelf.
+macro_rules! ask {
+    ($tx:expr, $row:ty, $sql:expr, $filter:expr, $order:expr, $limit:expr) => {{
+        let (least, most) = prices($filter);
+        let (id, value) = begin($filter, $order);
+        let rows: Vec<$row> = on!($tx, conn => sqlx::query_as($sql)
+            .bind(key($filter.shelf))
+            .bind($filter.category_id)
+            .bind($filter.status)
+            .bind($filter.currency)
+            .bind(least)
+            .bind(most)
+            .bind(id)
+            .bind(value)
+            .bind($limit)
+            .bind($filter.min_rating)
+            .bind($filter.level)
+            .fetch_all(conn)
+            .await)?;
+        rows
+    }};
 }
 
 /// A course by itself, whatever its status.
@@ -133,83 +202,90 @@ pub async fn find(tx: &mut Tx, id: CourseId) -> Result<Option<Listed>> {
     Ok(row.map(Listed::from))
 }
 
-/// Those of `ids` that are on offer, in the order of their ids.
+/// Those of `ids` that are on offer.
 pub async fn list_on_offer(tx: &mut Tx, ids: &[CourseId]) -> Result<Vec<Listed>> {
+    let mut listed = list_by_ids(tx, ids).await?;
+    listed.retain(|listed| listed.course.status == CourseStatus::Published);
+    Ok(listed)
+}
+
+/// Courses in the order of their ids, whatever their status.
+pub async fn list_by_ids(tx: &mut Tx, ids: &[CourseId]) -> Result<Vec<Listed>> {
     let uuids = ids.iter().map(|id| id.uuid());
     let rows: Vec<ListedRow> = match tx.conn() {
         Conn::Sqlite(conn) => {
             let find = sqlx::query_as(listed!(
-                " FROM courses c WHERE c.status = 'published'
-                   AND c.id IN (SELECT unhex(value) FROM json_each($1))"; "c.id"
+                " FROM courses c WHERE c.id IN (SELECT unhex(value) FROM json_each($1))"; "c.id"
             ));
             find.bind(hex_array(uuids)).fetch_all(conn).await?
         }
         Conn::Postgres(conn) => {
-            let find = sqlx::query_as(listed!(
-                " FROM courses c WHERE c.status = 'published' AND c.id = ANY($1)"; "c.id"
-            ));
+            let find = sqlx::query_as(listed!(" FROM courses c WHERE c.id = ANY($1)"; "c.id"));
             find.bind(uuids.collect::<Vec<Uuid>>()).fetch_all(conn).await?
         }
     };
     Ok(rows.into_iter().map(Listed::from).collect())
 }
 
-/// At most `limit` courses of a shelf behind `after`. Sorted by price, the filter names a currency.
+/// At most `limit` courses of a shelf behind a place. Sorted by price, the filter names a currency.
 pub async fn list(
     tx: &mut Tx,
     filter: &Filter,
-    (sort, after): (Sort, Option<Place>),
+    order: (Sort, Option<Place>),
     limit: i64,
 ) -> Result<Vec<Listed>> {
-    let shelf = filter.shelf;
-    let sql = match sort {
-        Sort::Newest => pages!(shelf, "c.id < $7", "c.id DESC"),
-        Sort::Cheapest => {
-            pages!(
-                shelf,
-                "c.currency = $4 AND (c.price_per_minute, c.id) > ($8, $7)
-             AND c.price_per_minute <= $6",
-                "c.price_per_minute, c.id"
-            )
-        }
-        Sort::Dearest => pages!(
-            shelf,
-            "c.currency = $4 AND (c.price_per_minute, c.id) < ($8, $7)
-             AND c.price_per_minute >= $5",
-            "c.price_per_minute DESC, c.id DESC"
-        ),
-        Sort::BestRated => pages!(
-            shelf,
-            "(c.rating, c.id) < ($8, $7) AND c.rating >= $10",
-            "c.rating DESC, c.id DESC"
-        ),
-    };
-    let (least, most) = (filter.min_price, filter.max_price.unwrap_or(PRICE_MAX));
-    let least = least.unwrap_or(Money::ZERO);
-    // Before the first: beside the end of the prices from which the order begins.
-    let step = Money::from_micros(1);
-    let begin = match sort {
-        Sort::Newest => (Uuid::max(), 0),
-        Sort::Cheapest => (Uuid::max(), (least - step).micros()),
-        Sort::Dearest => (Uuid::nil(), (most + step).micros()),
-        Sort::BestRated => (Uuid::nil(), RATING_BEYOND),
-    };
-    let (id, value) = after.map_or(begin, |place| (place.id.uuid(), place.value));
-    let rows: Vec<ListedRow> = on!(tx, conn => sqlx::query_as(sql)
-        .bind(key(shelf))
-        .bind(filter.category_id)
-        .bind(filter.status)
-        .bind(filter.currency)
-        .bind(least)
-        .bind(most)
-        .bind(id)
-        .bind(value)
-        .bind(limit)
-        .bind(filter.min_rating)
-        .bind(filter.level)
-        .fetch_all(conn)
-        .await)?;
+    let sql = in_order!(page, filter.shelf, order.0);
+    let rows = ask!(tx, ListedRow, sql, filter, order, limit);
     Ok(rows.into_iter().map(Listed::from).collect())
+}
+
+/// What a course says, and where it stands.
+#[derive(Debug)]
+pub struct Text {
+    pub place: Place,
+    pub title: String,
+    pub description: String,
+}
+
+/// The same courses, as far as it takes to look for words.
+pub async fn list_texts(
+    tx: &mut Tx,
+    filter: &Filter,
+    order: (Sort, Option<Place>),
+    limit: i64,
+) -> Result<Vec<Text>> {
+    #[derive(FromRow)]
+    struct Row {
+        id: CourseId,
+        price_per_minute: Money,
+        rating: i64,
+        title: String,
+        description: String,
+    }
+    let sql = in_order!(texts, filter.shelf, order.0);
+    let text = |Row { id, price_per_minute, rating, title, description }| {
+        let value = order.0.value(price_per_minute, rating);
+        Text { place: Place { id, value }, title, description }
+    };
+    Ok(ask!(tx, Row, sql, filter, order, limit).into_iter().map(text).collect())
+}
+
+/// Prices between which courses are found.
+fn prices(filter: &Filter) -> (Money, Money) {
+    (filter.min_price.unwrap_or(Money::ZERO), filter.max_price.unwrap_or(PRICE_MAX))
+}
+
+/// Behind what a list goes on. At first, that is beside the end of the prices from which the order begins.
+fn begin(filter: &Filter, (sort, after): (Sort, Option<Place>)) -> (Uuid, i64) {
+    let step = Money::from_micros(1);
+    let (least, most) = prices(filter);
+    match (after, sort) {
+        (Some(Place { id, value }), _) => (id.uuid(), value),
+        (None, Sort::Newest) => (Uuid::max(), 0),
+        (None, Sort::Cheapest) => (Uuid::max(), (least - step).micros()),
+        (None, Sort::Dearest) => (Uuid::nil(), (most + step).micros()),
+        (None, Sort::BestRated) => (Uuid::nil(), RATING_BEYOND),
+    }
 }
 
 /// What a shelf is found by; nothing is found by nobody's id.

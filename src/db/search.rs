@@ -6,21 +6,22 @@
 //! in half of them, and these sorted, for a page of twenty. So `course_words` leads, and the tsvectors
 //! say whether a course has words that begin somehow.
 //!
-//! What is written to either is cut by [`FoundBy`], and only what is on offer is found.
+//! What is written to either is cut by [`FoundBy`](crate::domain::catalogue::FoundBy), and only what is on
+//! offer is found: see [`index`].
+
+mod index;
 
 use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
 
+pub use self::index::index;
+pub(super) use self::index::{fill, is_missing};
 use crate::{
     db::{
         Conn, Tx,
         catalogue::{Listed, ListedRow},
-        courses,
     },
-    domain::{
-        catalogue::{Filter, FoundBy, Place, Shelf, Sort, Tier, Words},
-        course::Course,
-    },
+    domain::catalogue::{Filter, Place, Shelf, Sort, Tier, Words},
     error::Result,
     id::{CategoryId, CourseId, UserId},
     money::Money,
@@ -30,102 +31,17 @@ use crate::{
 /// Of two that are not, the lists are walked beside each other.
 const RARE_MAX: i64 = 300;
 
-/// How many courses are in memory while all are cut into words.
-const FILLED_AT_ONCE: i64 = 100;
-
 /// So many entries of words that begin alike are looked at.
 const BEGINNINGS_MAX: i64 = 2_000;
 
 /// Courses with the words of a search that can be put in order.
-pub const PLACES_MAX: i64 = 2_000;
+pub const PLACES_MAX: i64 = 1_000;
 
 /// Newer than any course.
 const BEYOND: CourseId = CourseId::from_uuid(Uuid::max());
 
 /// In front of a word of a title. No word has it.
 const ARROW: char = '→';
-
-/// Has all courses be found that are on offer, if none is. Any number of nodes may try at once.
-pub(super) async fn fill(tx: &mut Tx) -> Result<()> {
-    if let Conn::Postgres(conn) = tx.conn() {
-        // Others wait for as long as it takes, and find it done.
-        for setting in ["SET LOCAL lock_timeout = 0", "SET LOCAL statement_timeout = 0"] {
-            sqlx::query(setting).execute(&mut *conn).await?;
-        }
-        let lock = "LOCK TABLE course_words IN SHARE ROW EXCLUSIVE MODE";
-        sqlx::query(lock).execute(conn).await?;
-    }
-    if !is_missing(tx).await? {
-        return Ok(());
-    }
-    let mut before = BEYOND;
-    loop {
-        let courses = courses::list_before(tx, before, FILLED_AT_ONCE).await?;
-        let Some(oldest) = courses.last() else { return Ok(()) };
-        before = oldest.id;
-        for course in &courses {
-            index(tx, course).await?;
-        }
-    }
-}
-
-/// Whether there is something on offer, and nothing to be found: words are cut here, and no migration
-/// can do so.
-pub(super) async fn is_missing(tx: &mut Tx) -> Result<bool> {
-    Ok(on!(tx, conn => sqlx::query_scalar(
-        "SELECT EXISTS (SELECT 1 FROM courses WHERE status = 'published')
-            AND NOT EXISTS (SELECT 1 FROM course_words)",
-    )
-    .fetch_one(conn)
-    .await)?)
-}
-
-/// Has a course be found by its words, as it is now.
-pub async fn index(tx: &mut Tx, course: &Course) -> Result<()> {
-    let FoundBy { title, description } = FoundBy::of(course);
-    match tx.conn() {
-        Conn::Sqlite(conn) => {
-            sqlx::query(SQLITE_FORGET).bind(course.id).execute(&mut *conn).await?;
-            if !(title.is_empty() && description.is_empty()) {
-                let in_title = title.iter().map(|word| format!("{ARROW}{word}"));
-                let words: Vec<_> =
-                    title.iter().chain(&description).cloned().chain(in_title).collect();
-                let find = sqlx::query(SQLITE_FIND).bind(course.id).bind(words.join(" "));
-                find.execute(conn).await?;
-            }
-        }
-        Conn::Postgres(conn) => {
-            sqlx::query(POSTGRES_FORGET).bind(course.id).execute(&mut *conn).await?;
-            for statement in [POSTGRES_FIND, POSTGRES_HAS] {
-                let find = sqlx::query(statement).bind(course.id);
-                find.bind(&title).bind(&description).execute(&mut *conn).await?;
-            }
-        }
-    }
-    Ok(())
-}
-
-const SQLITE_FORGET: &str = "
-    DELETE FROM course_words
-     WHERE rowid = (SELECT -number FROM course_numbers WHERE course_id = $1)";
-
-const SQLITE_FIND: &str = "
-    INSERT INTO course_words (rowid, words)
-    SELECT -number, $2 FROM course_numbers WHERE course_id = $1";
-
-/// The words that it had are known by its tsvector.
-const POSTGRES_FORGET: &str = "
-    DELETE FROM course_words k USING courses c, unnest(tsvector_to_array(c.words)) AS had(word)
-     WHERE c.id = $1 AND k.word = had.word AND k.in_title IN (FALSE, TRUE) AND k.course_id = $1";
-
-const POSTGRES_FIND: &str = "
-    INSERT INTO course_words (word, in_title, course_id)
-    SELECT word, TRUE, $1 FROM unnest($2::text[]) AS title(word)
-     UNION
-    SELECT word, FALSE, $1 FROM unnest($2::text[] || $3::text[]) AS anywhere(word)";
-
-const POSTGRES_HAS: &str =
-    "UPDATE courses SET words = array_to_tsvector($2::text[] || $3::text[]) WHERE id = $1";
 
 /// Asks on either database: `$after` and `$limit`, and what the filter lets through, are bound; the words
 /// are not.
@@ -182,15 +98,14 @@ pub async fn search(
     Ok(rows.into_iter().map(Listed::from).collect())
 }
 
-/// How many courses on offer have all `words`, anywhere in them, or as the beginnings of longer ones; and
-/// where those of them stand that the filter lets through. Beyond [`PLACES_MAX`] nothing is counted, and
-/// no places are told.
+/// Where the courses on offer stand that have all `words`, anywhere in them or as the beginnings of longer
+/// ones, and that the filter lets through. `None`: more than [`PLACES_MAX`] have the words.
 pub async fn places(
     tx: &mut Tx,
     words: &Words,
     filter: &Filter,
     (sort, tier): (Sort, Tier),
-) -> Result<(i64, Vec<Place>)> {
+) -> Result<Option<Vec<Place>>> {
     macro_rules! ask_for {
         ($sql:expr) => {
             ask!(FoundRow, $sql, filter, BEYOND, PLACES_MAX + 1)
@@ -205,9 +120,16 @@ pub async fn places(
             ask_for!(SQLITE_PLACES).bind(words).fetch_all(conn).await?
         }
         Conn::Postgres(conn) if tier == Tier::Begins => {
-            let ask = ask_for!(POSTGRES_PLACES_OF_BEGINNINGS).bind(words.longest());
-            // A course has a few such words at most.
-            let most = 10 * PLACES_MAX;
+            let (longest, most) = (words.longest(), 10 * PLACES_MAX);
+            let entries: i64 = sqlx::query_scalar(COUNT_BEGINNINGS)
+                .bind(longest)
+                .bind(most)
+                .fetch_one(&mut *conn)
+                .await?;
+            if entries == most {
+                return Ok(None);
+            }
+            let ask = ask_for!(POSTGRES_PLACES_OF_BEGINNINGS).bind(longest);
             ask.bind(postgres_beginnings(words)).bind(most).fetch_all(conn).await?
         }
         Conn::Postgres(conn) => match lead(conn, words, Tier::Text).await? {
@@ -220,8 +142,10 @@ pub async fn places(
             }
         },
     };
-    let found = rows.first().map_or(0, |row| row.found);
-    Ok((found, rows.into_iter().filter_map(|row| row.place(sort)).collect()))
+    if rows.first().is_some_and(|row| row.found > PLACES_MAX) {
+        return Ok(None);
+    }
+    Ok(Some(rows.into_iter().filter_map(|row| row.place(sort)).collect()))
 }
 
 /// How many courses have the words, and one that fits, if any does.
@@ -235,10 +159,7 @@ struct FoundRow {
 
 impl FoundRow {
     fn place(self, sort: Sort) -> Option<Place> {
-        let value = match sort {
-            Sort::BestRated => self.rating?,
-            Sort::Newest | Sort::Cheapest | Sort::Dearest => self.price_per_minute?.micros(),
-        };
+        let value = sort.value(self.price_per_minute?, self.rating?);
         Some(Place { id: self.id?, value })
     }
 }
@@ -359,7 +280,8 @@ macro_rules! led_by_beginnings {
 
 const POSTGRES_TITLE: &str = postgres!(led!("TRUE", "", "TRUE"));
 
-const POSTGRES_TEXT: &str = postgres!(led!("FALSE", "", lacks!("TRUE", "$11::text[] || $10::text")));
+const POSTGRES_TEXT: &str =
+    postgres!(led!("FALSE", "", lacks!("TRUE", "$11::text[] || $10::text")));
 
 const POSTGRES_TITLE_OF_TWO: &str = postgres!(led_by_two!("TRUE", "TRUE"));
 
@@ -374,11 +296,12 @@ const SQLITE_PLACES: &str = places!(
     "CROSS JOIN courses c ON c.id = w.course_id"
 );
 
-/// One by one: PostgreSQL would read all courses, as it does not know how few are found.
+/// One by one: PostgreSQL would read all courses, as it does not know how few are found. In their order,
+/// so that two lists are walked beside each other and no further than they have to be.
 macro_rules! postgres_places {
     ($lead:expr) => {
         places!(
-            $lead,
+            concat!($lead, " ORDER BY course_id DESC"),
             "CROSS JOIN LATERAL (SELECT * FROM courses c WHERE c.id = w.course_id LIMIT 1) c"
         )
     };
@@ -389,6 +312,11 @@ const POSTGRES_PLACES: &str = postgres_places!(led!("FALSE", "", "TRUE"));
 const POSTGRES_PLACES_OF_TWO: &str = postgres_places!(led_by_two!("FALSE", "TRUE"));
 
 const POSTGRES_PLACES_OF_BEGINNINGS: &str = postgres_places!(led_by_beginnings!());
+
+/// Entries of words that begin like this one.
+const COUNT_BEGINNINGS: &str = "
+    SELECT COUNT(*) FROM (SELECT FROM course_words
+                           WHERE word >= $1 AND word < $1 || chr(1114111) LIMIT $2) found";
 
 /// The words that lead: a rare one alone, or two that are not; and those that are left.
 struct Lead {

@@ -24,6 +24,17 @@ super::word_enum! {
     }
 }
 
+impl Sort {
+    /// By what a course is sorted that costs so much and is rated so, in hundredths.
+    #[must_use]
+    pub fn value(self, price_per_minute: Money, rating: i64) -> i64 {
+        match self {
+            Self::BestRated => rating,
+            Self::Newest | Self::Cheapest | Self::Dearest => price_per_minute.micros(),
+        }
+    }
+}
+
 /// Where to look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shelf {
@@ -133,13 +144,13 @@ impl Words {
         self.0.is_empty()
     }
 
-    /// Whether the course has all of them, anywhere or as `tier` says. No course has none.
+    /// Whether all of them are in a title and a description, as `tier` says. None of them is in any.
     #[must_use]
-    pub fn are_in(&self, course: &Course, tier: Tier) -> bool {
-        let title = words(&course.title);
+    pub fn are_in(&self, title: &str, description: &str, tier: Tier) -> bool {
+        let title = words(title);
         let has: Vec<String> = match tier {
             Tier::Title => title.collect(),
-            Tier::Text | Tier::Begins => title.chain(words(&course.description)).collect(),
+            Tier::Text | Tier::Begins => title.chain(words(description)).collect(),
         };
         let is_in = |word: &String| match tier {
             Tier::Title | Tier::Text => has.contains(word),

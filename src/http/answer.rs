@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use axum::{
     body::Bytes,
-    http::{HeaderName, HeaderValue, StatusCode, Uri, header},
+    http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use futures_util::FutureExt;
@@ -56,22 +56,17 @@ impl<T, const STATUS: u16> From<idempotency::Answer> for Kept<T, STATUS> {
 }
 
 impl<T: Serialize> Shared<T> {
-    /// Has `read` answer whoever asks for the same address meanwhile: for what everybody is answered
-    /// alike.
-    pub(super) async fn read<R, F>(app: &App, address: &Uri, read: R) -> Result<Self>
+    /// Has `read` answer whoever asks the same meanwhile. Nothing but the question may say what is
+    /// answered: above all not who asks, unless the question names him.
+    pub(super) async fn read<R, F>(app: &App, question: String, read: R) -> Result<Self>
     where
-        R: Fn() -> F + Send + 'static,
+        R: Fn() -> F + Send + Sync + 'static,
         F: Future<Output = Result<T>> + Send + 'static,
         T: 'static,
     {
         let read = move || read().map(|answer| answer.map(|answer| written(&answer)));
-        let body = app.together.ask(&app.tasks, address.to_string(), read).await?;
+        let body = app.together.ask(&app.tasks, question, read).await?;
         Ok(Self(body, PhantomData))
-    }
-
-    /// What only one was answered.
-    pub(super) fn with_nobody(answer: &T) -> Self {
-        Self(written(answer), PhantomData)
     }
 }
 

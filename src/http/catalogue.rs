@@ -1,6 +1,6 @@
 //! `GET /api/v1/courses` and `/categories`: finding what to watch.
 
-use axum::{extract::State, http::Uri};
+use axum::extract::State;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -22,7 +22,7 @@ use crate::{
     id::{CategoryId, UserId},
     money::{Currency, Money},
     service::{
-        courses::{self, Found},
+        courses::{self, Found, Sorted},
         payments::currency_or_default,
     },
 };
@@ -53,7 +53,7 @@ pub(super) struct CoursesQuery {
     /// What nobody has rated has none.
     #[schemars(regex(pattern = r"^([0-4](\.[0-9]{1,2})?|5(\.00?)?)$"))]
     min_rating: Option<String>,
-    /// If nothing is said: what fits the words best, or by price if a price is named, or else by rating if one is.
+    /// If nothing is said: what fits the words best, or by price if a price is named, or else by rating if one is. Of what is found by words in another order, a page may be short although there is more.
     sort: Option<Sort>,
     #[serde(default)]
     limit: Limit,
@@ -63,23 +63,21 @@ pub(super) struct CoursesQuery {
 pub(super) async fn list(
     State(app): State<App>,
     caller: Option<Caller>,
-    address: Uri,
     Query(query): Query<CoursesQuery>,
 ) -> Result<Shared<Page<CourseView>>> {
     let question = Question::of(&app, caller.as_ref(), query)?;
-    if let Shelf::Own(_) = question.filter.shelf {
-        return Ok(Shared::with_nobody(&question.answer(&app).await?));
-    }
+    // It names the teacher whose own courses it is about.
+    let text = format!("{question:?}");
     let here = app.clone();
     let read = move || {
         let (app, question) = (here.clone(), question.clone());
         async move { question.answer(&app).await }
     };
-    Shared::read(&app, &address, read).await
+    Shared::read(&app, text, read).await
 }
 
 /// What is looked for, and where the last page ended.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 struct Question {
     filter: Filter,
     order: Order,
@@ -87,7 +85,7 @@ struct Question {
     limit: Limit,
 }
 
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 enum Order {
     /// What has the words, the best first.
     Fit(Words),
@@ -136,20 +134,17 @@ impl Question {
                 }));
             }
         };
-        let order = (sort, cursor.map(read_place).transpose()?);
-        let found = match words {
-            None => {
-                let mut tx = app.db.read().await?;
-                db::catalogue::list(&mut tx, filter, order, limit.and_one()).await?
-            }
-            Some(words) => {
-                courses::search_in_order(app, words, filter, order, limit.and_one()).await?
-            }
+        let Some(words) = words else {
+            let order = (sort, cursor.map(read_place).transpose()?);
+            let mut tx = app.db.read().await?;
+            let found = db::catalogue::list(&mut tx, filter, order, limit.and_one()).await?;
+            return Ok(Page::new(found, limit.entries(), |listed| write_place(listed.place(sort))));
         };
-        Ok(Page::new(found, limit.entries(), |listed| {
-            let Place { id, value } = listed.place(sort);
-            format!("{id} {value}")
-        }))
+        let order = (sort, cursor.map(read_sorted).transpose()?);
+        let sorted = courses::search_in_order(app, words, filter, order, limit.entries()).await?;
+        let Sorted { listed, tier, next } = sorted;
+        let next = next.map(|place| format!("{tier} {}", write_place(place)));
+        Ok(Page::before(next, listed.into_iter().map(CourseView::from).collect()))
     }
 }
 
@@ -179,6 +174,16 @@ fn price(param: &'static str, text: Option<&str>) -> Result<Option<Money>> {
         .transpose()
         .map_err(|problem: String| Error::invalid(param, problem))?;
     Ok(price.map(Price::money))
+}
+
+fn write_place(Place { id, value }: Place) -> String {
+    format!("{id} {value}")
+}
+
+/// A place in a list of what was found by words.
+fn read_sorted(cursor: &str) -> Result<(Tier, Place)> {
+    let (tier, place) = cursor.split_once(' ').ok_or_else(page::not_a_cursor)?;
+    Ok((tier.parse().map_err(|_| page::not_a_cursor())?, read_place(place)?))
 }
 
 fn read_place(cursor: &str) -> Result<Place> {

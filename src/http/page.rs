@@ -80,8 +80,13 @@ impl<T> Page<T> {
         let has_more = found.len() > limit;
         found.truncate(limit);
         let next_cursor = found.last().filter(|_| has_more).map(cursor);
+        Self::before(next_cursor, found.into_iter().map(view).collect())
+    }
+
+    /// A page that is there already, and the cursor of the one behind it, if there may be one.
+    pub(super) fn before(next_cursor: Option<String>, data: Vec<T>) -> Self {
         let next_cursor = next_cursor.map(|cursor| URL_SAFE_NO_PAD.encode(cursor));
-        Self { data: found.into_iter().map(view).collect(), has_more, next_cursor }
+        Self { data, has_more: next_cursor.is_some(), next_cursor }
     }
 }
 

@@ -47,8 +47,15 @@ impl Input for MuxEvent {
             "type": "object",
             "required": ["type"],
             "properties": {
-                "type": { "type": "string", "description": "Such as `video.asset.ready`." },
-                "data": { "description": "What it is about." },
+                "type": { "type": "string", "examples": ["video.asset.ready"] },
+                "data": {
+                    "description": "What it is about.",
+                    "examples": [{
+                        "id": "asset1",
+                        "status": "ready",
+                        "playback_ids": [{ "id": "pb1", "policy": "signed" }],
+                    }],
+                },
             },
         });
         operation.takes("application/json", &schema);

@@ -1,14 +1,15 @@
 //! The catalogue: what teachers offer.
 
-use std::fmt;
+mod search;
 
 use tracing::info;
 
+pub use self::search::{Found, Sorted, search, search_in_order};
+
 use crate::{
     app::App,
-    db::{self, Tx, catalogue::Listed},
+    db::{self, Tx},
     domain::{
-        catalogue::{Filter, Place, Shelf, Sort, Tier, Words},
         course::{Change, Course, CourseStatus, Level, Partner, Price, Split, parse_partners},
         user::{Role, User},
     },
@@ -161,131 +162,4 @@ async fn ensure_category(tx: &mut Tx, id: Option<CategoryId>) -> Result<()> {
     let Some(id) = id else { return Ok(()) };
     let is_known = db::courses::categories(tx).await?.iter().any(|category| category.id == id);
     if is_known { Ok(()) } else { Err(Error::invalid("category_id", "there is no such category")) }
-}
-
-/// How far a search has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Found {
-    pub tier: Tier,
-    /// The last one of it that was seen.
-    pub after: Option<CourseId>,
-}
-
-impl Found {
-    /// What was written by `Display`; nothing: the beginning.
-    pub fn read(cursor: Option<&str>) -> Result<Self> {
-        let Some(cursor) = cursor else { return Ok(Self { tier: Tier::Title, after: None }) };
-        let found = || {
-            let (tier, id) = cursor.split_once(' ')?;
-            Some(Self { tier: tier.parse().ok()?, after: Some(id.parse().ok()?) })
-        };
-        found().ok_or_else(|| Error::invalid("cursor", "is not one that a search gave"))
-    }
-}
-
-impl fmt::Display for Found {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let after = self.after.map(|id| id.to_string()).unwrap_or_default();
-        write!(f, "{} {after}", self.tier)
-    }
-}
-
-/// At most `limit` courses on offer that have all `words`, behind `at`: first those that have them
-/// in their title. If there is none, longer words that begin like these will do.
-pub async fn search(
-    tx: &mut Tx,
-    words: &Words,
-    filter: &Filter,
-    mut at: Found,
-    limit: usize,
-) -> Result<Vec<(Tier, Listed)>> {
-    let is_first_page = at == Found::read(None)?;
-    let mut found = Vec::new();
-    while !words.as_slice().is_empty() && found.len() < limit {
-        let missing = i64::try_from(limit - found.len()).expect("a page is small");
-        let place = (at.tier, at.after);
-        let more = db::search::search(tx, words, filter, place, missing).await?;
-        found.extend(more.into_iter().map(|listed| (at.tier, listed)));
-        let tier = match at.tier {
-            Tier::Title => Tier::Text,
-            Tier::Text if found.is_empty() && is_first_page => Tier::Begins,
-            Tier::Text | Tier::Begins => break,
-        };
-        at = Found { tier, after: None };
-    }
-    Ok(found)
-}
-
-/// At most `limit` courses of a shelf that have all `words`, in the order of a list. If there is none, or
-/// if the shelf is a teacher's own, longer words that begin like these will do.
-///
-/// A few are put in order. Of many, those that come first are soon found by looking at all courses in
-/// that order, and so are those of a teacher.
-pub async fn search_in_order(
-    app: &App,
-    words: &Words,
-    filter: &Filter,
-    order: (Sort, Option<Place>),
-    limit: i64,
-) -> Result<Vec<Listed>> {
-    // A course must not change between being found and being shown: the page would be too short.
-    let mut tx = app.db.snapshot().await?;
-    if let Shelf::Own(_) = filter.shelf {
-        return look_through(&mut tx, (words, Tier::Begins), filter, order, limit).await;
-    }
-    if words.is_empty() {
-        return Ok(Vec::new());
-    }
-    for tier in [Tier::Text, Tier::Begins] {
-        let (found, places) = db::search::places(&mut tx, words, filter, (order.0, tier)).await?;
-        if found > db::search::PLACES_MAX {
-            return look_through(&mut tx, (words, tier), filter, order, limit).await;
-        }
-        if found > 0 {
-            return show(&mut tx, places, order, limit).await;
-        }
-    }
-    Ok(Vec::new())
-}
-
-/// At most `limit` courses of those that stand at `places`.
-async fn show(
-    tx: &mut Tx,
-    mut places: Vec<Place>,
-    (sort, after): (Sort, Option<Place>),
-    limit: i64,
-) -> Result<Vec<Listed>> {
-    places.retain(|place| after.is_none_or(|after| after.cmp_in(place, sort).is_lt()));
-    places.sort_unstable_by(|one, other| one.cmp_in(other, sort));
-    places.truncate(usize::try_from(limit).expect("a page is small"));
-    let ids: Vec<CourseId> = places.iter().map(|place| place.id).collect();
-    let mut listed = db::catalogue::list_on_offer(tx, &ids).await?;
-    listed.sort_unstable_by(|one, other| one.place(sort).cmp_in(&other.place(sort), sort));
-    Ok(listed)
-}
-
-/// The most courses that are looked at in one go.
-const LOOKED_AT_ONCE: i64 = 200;
-
-/// At most `limit` of the courses of a shelf that have all `words`, in the order of a list.
-async fn look_through(
-    tx: &mut Tx,
-    (words, tier): (&Words, Tier),
-    filter: &Filter,
-    (sort, mut after): (Sort, Option<Place>),
-    limit: i64,
-) -> Result<Vec<Listed>> {
-    let (mut at_once, limit) = (limit, usize::try_from(limit).expect("a page is small"));
-    let mut found = Vec::new();
-    loop {
-        // The more, the rarer they seem to be.
-        at_once = (2 * at_once).min(LOOKED_AT_ONCE);
-        let seen = db::catalogue::list(tx, filter, (sort, after), at_once).await?;
-        after = seen.last().map(|last| last.place(sort));
-        found.extend(seen.into_iter().filter(|listed| words.are_in(&listed.course, tier)));
-        if after.is_none() || found.len() >= limit {
-            found.truncate(limit);
-            return Ok(found);
-        }
-    }
 }

@@ -6,6 +6,7 @@
 //! nothing is ever out of date.
 
 use std::{
+    any::Any,
     collections::{HashMap, hash_map::Entry},
     mem,
     panic::AssertUnwindSafe,
@@ -16,6 +17,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
 use crate::error::{Error, Result};
 
@@ -31,13 +33,18 @@ impl Together {
     /// somebody else who asked the same.
     pub async fn ask<R, F>(&self, tasks: &TaskTracker, question: String, read: R) -> Result<Bytes>
     where
-        R: Fn() -> F + Send + 'static,
+        R: Fn() -> F + Send + Sync + 'static,
         F: Future<Output = Result<Bytes>> + Send + 'static,
     {
         let (asker, answer) = oneshot::channel();
         let is_first = match self.asked().entry(question.clone()) {
             Entry::Occupied(asking) => {
-                asking.into_mut().push(asker);
+                let asking = asking.into_mut();
+                if asking.len() == asking.capacity() {
+                    // Who has left makes room.
+                    asking.retain(|asker| !asker.is_closed());
+                }
+                asking.push(asker);
                 false
             }
             Entry::Vacant(nobody) => {
@@ -46,7 +53,7 @@ impl Together {
             }
         };
         if is_first {
-            tasks.spawn(self.clone().answer_all(question, read));
+            tasks.spawn(self.clone().answer_all(question, read).in_current_span());
         }
         answer.await.map_err(|_| Error::Internal("nobody read for those who asked".into()))?
     }
@@ -59,10 +66,10 @@ impl Together {
     {
         while let Some(mut asking) = self.next(&question) {
             let read = tokio::select! {
-                read = AssertUnwindSafe(read()).catch_unwind() => read,
+                read = AssertUnwindSafe(async { read().await }).catch_unwind() => read,
                 () = all_gone(&mut asking) => continue,
             };
-            let answer = read.unwrap_or_else(|_| Err(Error::Internal("a reading panicked".into())));
+            let answer = read.unwrap_or_else(|panic| Err(panicked(&*panic)));
             for asker in asking {
                 // Who has left needs no answer.
                 drop(asker.send(answer.clone()));
@@ -84,6 +91,12 @@ impl Together {
     fn asked(&self) -> MutexGuard<'_, HashMap<String, Asking>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn panicked(panic: &(dyn Any + Send)) -> Error {
+    let said = panic.downcast_ref::<String>().map(String::as_str);
+    let said = said.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no text");
+    Error::Internal(format!("a reading panicked: {said}"))
 }
 
 /// Comes back when nobody waits any more: then nothing has to be read.
@@ -117,9 +130,7 @@ mod tests {
             Self { may: Arc::new(Semaphore::new(0)), begun: Arc::default() }
         }
 
-        fn read(
-            &self,
-        ) -> impl Fn() -> futures_util::future::BoxFuture<'static, Result<Bytes>> + use<> {
+        fn read(&self) -> impl Fn() -> BoxFuture<'static, Result<Bytes>> + use<> {
             let here = self.clone();
             move || {
                 let here = here.clone();
@@ -142,8 +153,7 @@ mod tests {
     fn ask(together: &Together, readings: &Readings, question: &str) -> JoinHandle<Result<Bytes>> {
         let (together, read, question) = (together.clone(), readings.read(), question.to_owned());
         let tasks = TaskTracker::new();
-        let asking = async move { together.ask(&tasks, question, read).await };
-        tokio::spawn(asking)
+        tasks.clone().spawn(async move { together.ask(&tasks, question, read).await })
     }
 
     #[tokio::test]
@@ -196,7 +206,8 @@ mod tests {
         let (together, tasks) = (Together::default(), TaskTracker::new());
         let panics = || async { panic!("as it may") };
         let answer = together.ask(&tasks, "a".into(), panics).await;
-        assert!(matches!(answer, Err(Error::Internal(_))), "{answer:?}");
+        let said = |said: &String| said.contains("as it may");
+        assert!(matches!(&answer, Err(Error::Internal(text)) if said(text)), "{answer:?}");
         let fails = || async { Err(Error::NotFound("course")) };
         let answer = together.ask(&tasks, "a".into(), fails).await;
         assert!(matches!(answer, Err(Error::NotFound(_))), "{answer:?}");

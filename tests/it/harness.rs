@@ -201,6 +201,13 @@ impl TestApp {
         self.app.clock.now()
     }
 
+    /// Waits until so many tasks run beside the requests: the wheel and others have short ones, too.
+    pub(crate) async fn has_tasks(&self, count: usize) {
+        while self.app.tasks.len() != count {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+    }
+
     /// Stops the server. Fails if the books do not balance.
     pub(crate) async fn close(self) {
         let database = self.close_and_keep().await;

@@ -169,6 +169,7 @@ const SAID: &[(&str, &str, &str)] = &[
         "url",
         r#""http://127.0.0.1:8000/media/019aa000-0000-7000-8000-46696c654964?expires=1763640300&signature=c2ln""#,
     ),
+    ("*", "thumbnail_url", "null"),
     ("*", "expires_at", r#""2026-11-20T12:05:00.000000Z""#),
     // Sessions.
     ("Session", "cost", r#""3.00""#),

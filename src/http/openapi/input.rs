@@ -5,7 +5,6 @@ use std::{convert::Infallible, marker::PhantomData};
 use axum::{
     Extension,
     extract::{FromRequest, Request, State},
-    http::Uri,
 };
 use schemars::JsonSchema;
 use serde_json::json;
@@ -38,11 +37,6 @@ impl<S> Input for State<S> {
 }
 
 impl<T> Input for Extension<T> {
-    fn describe(_: &mut Operation<'_>) {}
-}
-
-/// Of which nothing is read.
-impl Input for Uri {
     fn describe(_: &mut Operation<'_>) {}
 }
 

@@ -634,11 +634,11 @@ async fn one_student_does_not_take_all_places() {
         reply = asks.next() => panic!("{reply:?}"),
         () = async { for _ in 0..2 { hears.recv().await; } } => {}
     }
-    assert_eq!(school.app.app.tasks.len(), before + 2);
+    school.app.has_tasks(before + 2).await;
     let answer = other.post(CHAT, json!({"message": "chords"})).await.is(200).body;
     assert_eq!(answer["provider"], "openai");
     drop(asks);
-    assert_eq!(school.app.app.tasks.len(), before + 2);
+    school.app.has_tasks(before + 2).await;
     assert_eq!(school.count("SUM(used)").await, 2 + 1);
     school.app.close().await;
 }

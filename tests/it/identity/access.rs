@@ -127,6 +127,9 @@ const SOCKET: &str = "/ws/session/{session_id}";
 /// Lets in whoever has a signed link to the file. See `videos`.
 const FILES: &str = "/media/{file_id}";
 
+/// Lets in whoever has signed what is sent. See `videos::mux`.
+const WEBHOOKS: &str = "/webhooks/mux";
+
 /// Who gets in, in the words of the document. Several roles it can only tell from all by prose.
 fn security_of(roles: &[&str]) -> Value {
     match roles {
@@ -154,6 +157,7 @@ fn the_document_knows_the_same_routes() {
         known.insert(((*path).to_owned(), "GET".to_owned()), json!([]));
     }
     known.insert((REDOC.to_owned(), "GET".to_owned()), json!([]));
+    known.insert((below(WEBHOOKS), "POST".to_owned()), json!([]));
     known.insert((SOCKET.to_owned(), "GET".to_owned()), json!([{ "ticket": [] }]));
     for name in ["GET", "PUT"] {
         known.insert((FILES.to_owned(), name.to_owned()), json!([]));
