@@ -12,7 +12,8 @@
 //! once for all who wait; then each leafs through on his own, and hardly any two ask the same.
 //!
 //! `MURPH_BENCH_COURSES` says how many courses (100 000), `MURPH_BENCH_READERS` how many readers
-//! (50), `MURPH_BENCH_SECONDS` how long each kind of question is asked in each way (5).
+//! (50), `MURPH_BENCH_SECONDS` how long each kind of question is asked in each way (5),
+//! `MURPH_BENCH_ONLY` a part of the names of those kinds that are asked.
 
 #![expect(
     clippy::print_stdout,
@@ -94,6 +95,7 @@ fn main() -> ExitCode {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime starts");
     let courses = from_environment("MURPH_BENCH_COURSES", 100_000);
     let readers = from_environment("MURPH_BENCH_READERS", 50);
+    let only = std::env::var("MURPH_BENCH_ONLY").ok();
     let span = from_environment("MURPH_BENCH_SECONDS", 5);
     let span = Duration::from_secs(u64::try_from(span).expect("a bench is not that long"));
     let directory = tempfile::tempdir().expect("a directory");
@@ -126,6 +128,9 @@ fn main() -> ExitCode {
         ("a word, the cheapest", "search=learn&sort=price".into()),
         ("few courses, best rated", "search=origami+guitar&sort=-rating".into()),
     ] {
+        if only.as_ref().is_some_and(|only| !name.contains(only)) {
+            continue;
+        }
         let first = format!("{}/api/v1/courses?{query}", server.url);
         let pages = runtime.block_on(leaf_through(&first));
         let alike = runtime.block_on(ask(vec![first], readers, span));

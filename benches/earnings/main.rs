@@ -27,6 +27,7 @@ use std::time::{Duration, Instant};
 
 use ground::{Ground, HELD, WATCHED, usd};
 use murph::{
+    config::Database,
     db,
     domain::{
         course::{Course, Split},
@@ -84,7 +85,11 @@ async fn run(sessions: usize) {
         sqlx::query("VACUUM ANALYZE").execute(pool).await.expect("tables are looked at");
     }
     let began = Instant::now();
-    earnings::rebuild(&ground.app.db).await.expect("sums are made anew");
+    // As `murph rebuild` does, which takes as long as it takes.
+    let patient = Database { statement_timeout_ms: 0, ..ground.app.config.database.clone() };
+    let db = db::Db::connect(&ground.url, &patient).await.expect("the database answers");
+    earnings::rebuild(&db).await.expect("sums are made anew");
+    db.close().await;
     println!("made anew from the ledger in {:.1} s\n", began.elapsed().as_secs_f64());
     ask_all(&ground).await;
 }

@@ -35,7 +35,7 @@ const RARE_MAX: i64 = 300;
 const BEGINNINGS_MAX: i64 = 2_000;
 
 /// Courses with the words of a search that can be put in order.
-pub const PLACES_MAX: i64 = 1_000;
+pub const PLACES_MAX: i64 = 500;
 
 /// Newer than any course.
 const BEYOND: CourseId = CourseId::from_uuid(Uuid::max());

@@ -147,16 +147,17 @@ impl Words {
     /// Whether all of them are in a title and a description, as `tier` says. None of them is in any.
     #[must_use]
     pub fn are_in(&self, title: &str, description: &str, tier: Tier) -> bool {
-        let title = words(title);
-        let has: Vec<String> = match tier {
-            Tier::Title => title.collect(),
-            Tier::Text | Tier::Begins => title.chain(words(description)).collect(),
-        };
-        let is_in = |word: &String| match tier {
-            Tier::Title | Tier::Text => has.contains(word),
-            Tier::Begins => has.iter().any(|whole| whole.starts_with(word.as_str())),
-        };
-        !self.is_empty() && self.0.iter().all(is_in)
+        let description = if tier == Tier::Title { "" } else { description };
+        let mut missing = self.0.clone();
+        let mut has = words(title).chain(words(description));
+        while !missing.is_empty() {
+            let Some(word) = has.next() else { return false };
+            missing.retain(|missing| match tier {
+                Tier::Title | Tier::Text => word != *missing,
+                Tier::Begins => !word.starts_with(missing.as_str()),
+            });
+        }
+        !self.is_empty()
     }
 }
 
@@ -196,6 +197,22 @@ mod tests {
         assert_eq!(parse_rating("4.25"), Ok(425));
         for text in ["", "-1", "5.01", "4.255", "NaN", "1e1000", "4,5"] {
             assert!(parse_rating(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn all_words_are_looked_for_as_the_tier_says() {
+        for (search, tier, is_in) in [
+            ("web rust", Tier::Title, false),
+            ("web rust", Tier::Text, true),
+            ("RUST rust", Tier::Title, true),
+            ("rus", Tier::Text, false),
+            ("rus we", Tier::Begins, true),
+            ("rus x", Tier::Begins, false),
+            ("!", Tier::Begins, false),
+        ] {
+            let found = Words::of(search).are_in("Advanced Rust", "for the Web", tier);
+            assert_eq!(found, is_in, "{search}, {tier}");
         }
     }
 

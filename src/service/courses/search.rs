@@ -16,8 +16,9 @@ use crate::{
 /// The most courses that are looked at in one go.
 const LOOKED_AT_ONCE: i64 = 200;
 
-/// The most for one page. If that does not fill it, the next page goes on from there.
-const LOOKED_AT_MAX: i64 = 1_000;
+/// The most for one page, of those that the filter lets through. If they do not fill it, the next page
+/// goes on from there.
+const LOOKED_AT_MAX: i64 = 600;
 
 /// How far a search has come that shows what fits best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
