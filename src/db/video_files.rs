@@ -42,9 +42,11 @@ impl From<Row> for VideoFile {
             failure: row.failure,
             created_at: row.created_at,
             expires_at: row.expires_at,
-            mux: row
-                .mux_since
-                .map(|_| AtMux { asset_id: row.mux_asset_id, playback_id: row.mux_playback_id }),
+            mux: row.mux_since.map(|since| AtMux {
+                since,
+                asset_id: row.mux_asset_id,
+                playback_id: row.mux_playback_id,
+            }),
         }
     }
 }

@@ -103,6 +103,8 @@ pub struct VideoFile {
 /// What Mux has of a file that was handed over to it, or is to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AtMux {
+    /// From when on Mux is to have it.
+    pub since: Timestamp,
     /// `None`: not yet, as far as is known here.
     pub asset_id: Option<String>,
     /// By which it is played, once it is ready.

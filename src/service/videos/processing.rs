@@ -6,6 +6,9 @@
 //! is a leftover, and deleted; what bears none is somebody else's, and left alone.
 //!
 //! What Mux tells may come twice, late and in any order: a file only ever goes forward.
+//!
+//! A file fails only when Mux has it and can make nothing of it. Whatever else goes wrong says nothing about
+//! the file: it is played as it was uploaded, and by what Mux made of it should that be ready after all.
 
 use std::time::Duration;
 
@@ -23,7 +26,6 @@ use crate::{
     id::FileId,
     mux::{Asset, Mux, State, Trouble},
     storage::Object,
-    time::Timestamp,
 };
 
 /// How long Mux may fetch a file after it was told of it.
@@ -32,7 +34,7 @@ const INPUT_LASTS: Duration = Duration::from_hours(24);
 /// How long nothing is heard of a file, before Mux is asked about it, or told of it once more.
 const PATIENCE: Duration = Duration::from_mins(10);
 
-/// How long Mux may take for a file, all in all.
+/// How long Mux may take for a file, before it is played as it was uploaded.
 const TAKES_MAX: Duration = Duration::from_hours(24);
 
 /// Hands a file over, beside the request that confirmed it. What comes to nothing is done by [`process`].
@@ -49,21 +51,11 @@ pub(super) fn begin(app: &App, id: FileId) {
 }
 
 /// Does what is left to be done with Mux, `batch` files at a time: hands over what was not, asks about what
-/// nothing was heard of, gives up what takes too long, and deletes what no file has any more. Safe to be
-/// broken off, and to be done by several nodes at once.
+/// nothing was heard of, waits no more for what takes too long, and deletes what no file has any more. Safe
+/// to be broken off, and to be done by several nodes at once.
 pub async fn process(app: &App, batch: u32) -> Result<()> {
     let limit = i64::from(batch);
     let Some(mux) = &app.mux else { return play_as_they_are(app, limit).await };
-    loop {
-        let since = app.clock.now() - TAKES_MAX;
-        let late = db::mux::list_since(&mut app.db.read().await?, since, limit).await?;
-        if late.is_empty() {
-            break;
-        }
-        for id in late {
-            fail(app, id, "Mux was not done with it in time").await?;
-        }
-    }
     loop {
         let before = app.clock.now() - PATIENCE;
         let due = db::mux::list_due(&mut app.db.read().await?, before, limit).await?;
@@ -88,24 +80,39 @@ async fn ask(app: &App, mux: &Mux, id: FileId) -> Result<bool> {
     let file = db::video_files::find(&mut tx, id).await?.filter(|_| is_ours);
     tx.commit().await?;
     let Some(file) = file else { return Ok(true) };
+    // Only an answer says whether Mux was done in time: who could not ask for a day knows nothing.
+    let is_late = file.mux.as_ref().is_some_and(|mux| mux.since <= now - TAKES_MAX);
     let outcome = match file.asset_id() {
         None => hand_over(app, mux, &file).await,
-        Some(asset) => {
-            let found = mux.find(asset).await;
-            found.map(|found| {
-                found.unwrap_or(Asset { id: asset.to_owned(), mark: None, state: State::Deleted })
-            })
-        }
+        Some(asset) => match mux.find(asset).await {
+            Ok(None) => {
+                play_as_it_is(app, id, "Mux does not know it").await?;
+                return Ok(true);
+            }
+            Ok(Some(found)) => {
+                let is_given_up = is_late && found.state == State::Preparing;
+                hear(app, found).await?;
+                if is_given_up {
+                    play_as_it_is(app, id, "Mux was not done with it in time").await?;
+                }
+                return Ok(true);
+            }
+            Err(trouble) => Err(trouble),
+        },
     };
     match outcome {
         Ok(asset) => hear(app, asset).await.map(|()| true),
         Err(Trouble::Refused(why)) => {
-            fail(app, id, &format!("Mux does not take it: {why}")).await?;
+            play_as_it_is(app, id, &format!("Mux does not take it: {why}")).await?;
             Ok(true)
         }
         Err(trouble) => {
             log(&trouble);
-            if trouble.is_before() {
+            // What it sends about an asset of ours is an answer, if a bad one.
+            let is_given_up = file.asset_id().is_none() || trouble == Trouble::Unreadable;
+            if is_late && is_given_up {
+                play_as_it_is(app, id, "Mux did not take it in time").await?;
+            } else if trouble.is_before() {
                 let mut tx = app.db.begin().await?;
                 db::mux::release(&mut tx, id).await?;
                 tx.commit().await?;
@@ -159,9 +166,14 @@ pub async fn hear(app: &App, asset: Asset) -> Result<()> {
             tx.commit().await?;
             fail(app, id, &format!("Mux cannot make a video of it: {why}")).await
         }
-        (Some(file), State::Deleted) if file.is_at_mux() => {
+        // Played as it was uploaded, by a node without Mux or as Mux was late.
+        (Some(file), State::Ready { playback_id, .. })
+            if file.status == FileStatus::Ready && file.playback_id().is_none() =>
+        {
+            db::mux::set_playback(&mut tx, id, &playback_id).await?;
             tx.commit().await?;
-            fail(app, id, "it was deleted at Mux").await
+            info!(file.id = %id, "file {id} is ready at Mux after all");
+            Ok(())
         }
         (Some(file), State::Deleted) => {
             db::mux::part(&mut tx, id).await?;
@@ -169,7 +181,7 @@ pub async fn hear(app: &App, asset: Asset) -> Result<()> {
             if file.status == FileStatus::Ready {
                 warn!(file.id = %id, "Mux has nothing of file {id}: it is played as it was uploaded");
             }
-            Ok(())
+            play_as_it_is(app, id, "it was deleted at Mux").await
         }
         // Heard before, or too late.
         _ => tx.commit().await,
@@ -191,13 +203,10 @@ async fn finish(
     file: &VideoFile,
     (playback_id, measured): (Option<&str>, Option<u64>),
 ) -> Result<()> {
-    let measured = match measured.map(parse_duration).transpose() {
-        Ok(measured) => measured,
-        Err(problem) => {
-            tx.commit().await?;
-            return fail(app, file.id, &format!("its length {problem}")).await;
-        }
-    };
+    let measured = measured.map(parse_duration).transpose().unwrap_or_else(|problem| {
+        warn!(file.id = %file.id, "the length of file {}, as Mux says, {problem}", file.id);
+        None
+    });
     let listed = match db::mux::find_course(&mut tx, file.id).await? {
         Some(course) => db::videos::find(&mut tx, course, file.video_id).await?,
         None => None,
@@ -215,7 +224,7 @@ async fn finish(
     Ok(())
 }
 
-/// Gives a file up that is at Mux, and says why.
+/// Gives a file up that is at Mux, and says why: it is no video.
 async fn fail(app: &App, id: FileId, why: &str) -> Result<()> {
     let mut tx = app.db.begin().await?;
     let is_over = db::mux::set_failed(&mut tx, id, why, app.clock.now()).await?;
@@ -227,16 +236,26 @@ async fn fail(app: &App, id: FileId, why: &str) -> Result<()> {
     Ok(())
 }
 
-/// What Mux was to have, and there is no Mux any more. One batch at a time is enough.
-async fn play_as_they_are(app: &App, limit: i64) -> Result<()> {
-    let all = Timestamp::END;
-    let waiting = db::mux::list_since(&mut app.db.read().await?, all, limit).await?;
-    for id in waiting {
-        let mut tx = app.db.begin().await?;
-        match lock(&mut tx, id).await? {
-            Some(file) if file.is_at_mux() => finish(app, tx, &file, (None, None)).await?,
-            _ => tx.rollback().await?,
+/// Plays a file that is at Mux as it was uploaded, for a reason that is not the file's. Nothing is removed,
+/// and it keeps its asset.
+async fn play_as_it_is(app: &App, id: FileId, why: &str) -> Result<()> {
+    let mut tx = app.db.begin().await?;
+    match lock(&mut tx, id).await? {
+        Some(file) if file.is_at_mux() => {
+            warn!(file.id = %id, "file {id} is played as it was uploaded: {why}");
+            finish(app, tx, &file, (None, None)).await
         }
+        _ => tx.rollback().await,
+    }
+}
+
+/// What Mux was to have, and there is no Mux any more. Other nodes may still have one, and get a while to
+/// be done with it. One batch at a time is enough.
+async fn play_as_they_are(app: &App, limit: i64) -> Result<()> {
+    let before = app.clock.now() - PATIENCE;
+    let waiting = db::mux::list_since(&mut app.db.read().await?, before, limit).await?;
+    for id in waiting {
+        play_as_it_is(app, id, "there is no Mux any more").await?;
     }
     Ok(())
 }

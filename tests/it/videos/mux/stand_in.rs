@@ -145,8 +145,7 @@ impl StandIn {
 
     /// An asset is done.
     pub(super) fn is_ready(&self, id: &str) -> Value {
-        let ids = json!([{"id": "public", "policy": "public"}, {"id": playback_of(id), "policy": "signed"}]);
-        self.becomes(id, "ready", &json!({"playback_ids": ids, "duration": 61.5}))
+        self.becomes(id, "ready", &ready_of(id)["data"])
     }
 
     pub(super) fn forget(&self, id: &str) -> Value {
@@ -164,6 +163,13 @@ impl StandIn {
 /// By which an asset is played.
 pub(super) fn playback_of(id: &str) -> String {
     format!("of_{id}")
+}
+
+/// That an asset is done, of which this Mux may know nothing.
+pub(super) fn ready_of(id: &str) -> Value {
+    let ids =
+        json!([{"id": "public", "policy": "public"}, {"id": playback_of(id), "policy": "signed"}]);
+    event_of("ready", &json!({"id": id, "playback_ids": ids, "duration": 61.5}))
 }
 
 pub(super) fn event_of(what: &str, asset: &Value) -> Value {
