@@ -31,13 +31,13 @@ pub async fn want(
     Ok(rows == 1)
 }
 
-/// Files at Mux about which it was asked at `before` or earlier, if at all.
+/// Files at Mux about which it was asked at `before` or earlier, if at all: those first that wait longest.
 pub async fn list_due(tx: &mut Tx, before: Timestamp, limit: i64) -> Result<Vec<FileId>> {
     Ok(on!(tx, conn => sqlx::query_scalar(
         "SELECT id FROM video_files
           WHERE status = 'processing' AND mux_since IS NOT NULL
             AND (mux_asked_at IS NULL OR mux_asked_at <= $1)
-          ORDER BY id LIMIT $2",
+          ORDER BY mux_asked_at NULLS FIRST, id LIMIT $2",
     )
     .bind(before)
     .bind(limit)

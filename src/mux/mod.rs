@@ -16,6 +16,7 @@ use std::{fmt, time::Duration};
 
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, redirect};
 use serde_json::json;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use self::{asset::Wrapped, link::Signer};
 pub use self::{
@@ -38,6 +39,10 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// The longest answer that is read, in bytes.
 const ANSWER_MAX: usize = 256 * 1_024;
 
+/// Files that are handed over at once while their requests are answered; what comes beyond that waits for
+/// the job.
+const PLACES: usize = 8;
+
 /// Mux, and who Murph is there.
 pub struct Mux {
     token_id: Secret,
@@ -48,6 +53,7 @@ pub struct Mux {
     stream_url: String,
     image_url: String,
     client: Client,
+    places: Semaphore,
 }
 
 impl fmt::Debug for Mux {
@@ -74,7 +80,14 @@ impl Mux {
             stream_url: url(&settings.stream_url),
             image_url: url(&settings.image_url),
             client: client(&settings.base_url)?,
+            places: Semaphore::new(PLACES),
         }))
+    }
+
+    /// A place to hand a file over in. `None`: all are taken.
+    #[must_use]
+    pub fn place(&self) -> Option<SemaphorePermit<'_>> {
+        self.places.try_acquire().ok()
     }
 
     /// Has Mux make an asset of what it finds at `input`, which bears `mark`. Asked twice, it makes two.

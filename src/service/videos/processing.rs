@@ -37,12 +37,17 @@ const PATIENCE: Duration = Duration::from_mins(10);
 /// How long Mux may take for a file, before it is played as it was uploaded.
 const TAKES_MAX: Duration = Duration::from_hours(24);
 
-/// Hands a file over, beside the request that confirmed it. What comes to nothing is done by [`process`].
+/// How often in a row Mux may not do what it is asked, before it is left alone for a while.
+const TROUBLES_MAX: usize = 3;
+
+/// Hands a file over, beside the request that confirmed it. What comes to nothing, or finds no place, is
+/// done by [`process`].
 pub(super) fn begin(app: &App, id: FileId) {
     let (app, stop) = (app.clone(), app.stop.clone());
     let tasks = app.tasks.clone();
     tasks.spawn(async move {
         let Some(mux) = &app.mux else { return };
+        let Some(_place) = mux.place() else { return };
         tokio::select! {
             () = stop.cancelled() => {}
             done = ask(&app, mux, id) => drop(done.or_log("handing a file over to Mux")),
@@ -56,7 +61,7 @@ pub(super) fn begin(app: &App, id: FileId) {
 pub async fn process(app: &App, batch: u32) -> Result<()> {
     let limit = i64::from(batch);
     let Some(mux) = &app.mux else { return play_as_they_are(app, limit).await };
-    loop {
+    'asking: loop {
         let before = app.clock.now() - PATIENCE;
         let due = db::mux::list_due(&mut app.db.read().await?, before, limit).await?;
         if due.is_empty() {
@@ -64,8 +69,8 @@ pub async fn process(app: &App, batch: u32) -> Result<()> {
         }
         for id in due {
             if !ask(app, mux, id).await? {
-                // It would say the same of the others.
-                return Ok(());
+                // It would say the same of the others. Next time it is their turn first.
+                break 'asking;
             }
         }
     }
@@ -260,9 +265,10 @@ async fn play_as_they_are(app: &App, limit: i64) -> Result<()> {
     Ok(())
 }
 
-/// One that cannot be deleted is tried again the next time.
+/// One that cannot be deleted is tried again the next time, and keeps the others waiting only if they seem
+/// to fare no better.
 async fn delete_leftovers(app: &App, mux: &Mux, limit: i64) -> Result<()> {
-    let mut after = String::new();
+    let (mut after, mut troubles) = (String::new(), 0);
     loop {
         let left = db::mux::list_leftovers(&mut app.db.read().await?, &after, limit).await?;
         let Some(last) = left.last() else { return Ok(()) };
@@ -270,6 +276,7 @@ async fn delete_leftovers(app: &App, mux: &Mux, limit: i64) -> Result<()> {
         for asset in left {
             match mux.delete(&asset).await {
                 Ok(()) => {
+                    troubles = 0;
                     let mut tx = app.db.begin().await?;
                     db::mux::delete_leftover(&mut tx, &asset).await?;
                     tx.commit().await?;
@@ -278,6 +285,9 @@ async fn delete_leftovers(app: &App, mux: &Mux, limit: i64) -> Result<()> {
                 Err(trouble) => {
                     log(&trouble);
                     if !matches!(trouble, Trouble::Refused(_)) {
+                        troubles += 1;
+                    }
+                    if troubles == TROUBLES_MAX {
                         return Ok(());
                     }
                 }

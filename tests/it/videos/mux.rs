@@ -652,6 +652,68 @@ async fn what_cannot_be_deleted_is_tried_again() {
 }
 
 #[tokio::test]
+async fn one_that_breaks_mux_keeps_nobody_else_waiting() {
+    let school = School::open().await;
+    for _ in 0..4 {
+        let asset = school.hand_over(&film(60_000, 1_000)).await;
+        school.tell(&school.mux.becomes(&asset, "errored", &json!({}))).await.is(204);
+    }
+    // If all break it, it is left alone soon.
+    school.mux.set_mood(Mood::Off(503, Value::Null));
+    let asked = school.mux.asked().len();
+    school.process().await;
+    assert_eq!(school.mux.asked().len(), asked + 3);
+
+    school.mux.set_mood(Mood::Well);
+    let waiting = school.hand_over(&film(60_000, 1_000)).await;
+    school.mux.set_mood(Mood::BreaksAt(vec!["asset-2".into(), waiting.clone()]));
+    school.advance(Duration::from_mins(11));
+    school.process().await;
+    assert_eq!(school.mux.assets(), ["asset-2", waiting.as_str()]);
+    school.close().await;
+}
+
+#[tokio::test]
+async fn what_was_asked_last_is_asked_last() {
+    let mut school = School::open().await;
+    let first = school.hand_over(&film(60_000, 1_000)).await;
+    let studio = &school.studio;
+    school.studio.path = add(&studio.app, &studio.teacher, studio.course, "Another part").await;
+    school.advance(Duration::from_secs(1));
+    let second = school.hand_over(&film(60_000, 2_000)).await;
+    school.mux.set_mood(Mood::BreaksAt(vec![first.clone(), second.clone()]));
+    school.advance(Duration::from_mins(11));
+    let asked = school.mux.asked().len();
+    for _ in 0..2 {
+        // It ends at the first that breaks.
+        school.process().await;
+        school.advance(Duration::from_mins(11));
+    }
+    school.process().await;
+    let expected = [&first, &second, &first].map(|id| format!("GET /video/v1/assets/{id}"));
+    assert_eq!(school.mux.asked()[asked..], expected);
+    school.close().await;
+}
+
+#[tokio::test]
+async fn many_files_at_once_do_not_all_ask_at_once() {
+    let mut school = School::open().await;
+    school.mux.set_mood(Mood::Slow);
+    for part in 0..10 {
+        let studio = &school.studio;
+        let path = add(&studio.app, &studio.teacher, studio.course, &format!("Part {part}")).await;
+        school.studio.path = path;
+        school.studio.upload(MP4, &film(60_000, 1_000)).await;
+    }
+    school.mux.has_posts(8).await;
+    assert_eq!(school.mux.posts(), 8);
+    school.mux.set_mood(Mood::Well);
+    school.process().await;
+    assert_eq!(school.mux.posts(), 10);
+    school.close().await;
+}
+
+#[tokio::test]
 async fn nobody_speaks_for_mux() {
     let school = School::open().await;
     let (app, now) = (&school.studio.app, school.studio.app.now().seconds());

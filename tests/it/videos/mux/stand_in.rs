@@ -46,6 +46,10 @@ pub(super) enum Mood {
     Well,
     /// Does what it is asked, and hangs up before it says so.
     Mute,
+    /// Says nothing until its mood changes.
+    Slow,
+    /// Breaks when it is asked about one of these.
+    BreaksAt(Vec<String>),
     /// Does nothing, and answers with a status and a body.
     Off(u16, Value),
 }
@@ -220,8 +224,11 @@ struct Mute;
 async fn serve(request: Request<Incoming>, state: Arc<Mutex<State>>) -> Answer {
     let (head, body) = request.into_parts();
     let body = body.collect().await.map_err(|_| Mute)?.to_bytes();
+    state.lock().unwrap().asked.push(format!("{} {}", head.method, head.uri));
+    while state.lock().unwrap().mood == Mood::Slow {
+        tokio::task::yield_now().await;
+    }
     let mut state = state.lock().unwrap();
-    state.asked.push(format!("{} {}", head.method, head.uri));
     let token = STANDARD.encode(format!("{TOKEN_ID}:{TOKEN_SECRET}"));
     let is_known = head.headers.get("authorization");
     if is_known.is_none_or(|sent| sent != format!("Basic {token}").as_str()) {
@@ -231,6 +238,11 @@ async fn serve(request: Request<Incoming>, state: Arc<Mutex<State>>) -> Answer {
         return Ok(answer(*status, body));
     }
     let path = head.uri.path().strip_prefix("/video/v1/assets").unwrap_or("?");
+    if let (Mood::BreaksAt(ids), Some(id)) = (&state.mood, path.strip_prefix('/'))
+        && ids.iter().any(|bad| bad == id)
+    {
+        return Ok(answer(500, &Value::Null));
+    }
     let (status, answered) = match (head.method.as_str(), path.strip_prefix('/')) {
         ("POST", None) if path.is_empty() => state.make(&head.headers["content-type"], &body),
         ("GET", Some(id)) => state.find(id),
