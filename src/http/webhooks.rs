@@ -24,8 +24,8 @@ pub(super) fn routes() -> Routes {
     routes! { "webhooks"
         /// What became of a file: Mux says so by itself.
         ///
-        /// Sent twice, it is done once; what is of no interest is answered as if it were done. Without
-        /// Mux there is nothing here.
+        /// Sent twice, it is done once; what is of no interest, or about an asset that is not ours, is
+        /// answered as if it were done. Without Mux there is nothing here.
         POST "/webhooks/mux" => mux [NOT_FOUND FORBIDDEN UNAVAILABLE];
     }
 }
@@ -69,8 +69,16 @@ async fn mux(
 ) -> Result<NoContent, Problem> {
     let mux = app.mux.as_ref().ok_or(Error::NotFound("a webhook of Mux"))?;
     let event = read(&app, mux, request).await?;
-    if let Heard::Asset(asset) = event.read().map_err(|problem| Error::invalid("data", problem))? {
-        videos::hear(&app, asset).await.map_err(logged)?;
+    let about = event.about();
+    match event.read() {
+        Ok(Heard::Asset(asset)) => videos::hear(&app, asset).await.map_err(logged)?,
+        Ok(Heard::Nothing) => {}
+        Err(problem) => {
+            // Others who share Mux with us may make of assets what they like.
+            if videos::is_ours(&app, &about).await.map_err(logged)? {
+                return Err(Error::invalid("data", problem).into());
+            }
+        }
     }
     Ok(NoContent)
 }

@@ -30,6 +30,13 @@ pub struct Event {
     data: Value,
 }
 
+/// Which asset it is about, as far as that is said. Nothing of it was looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct About {
+    pub id: Option<String>,
+    pub mark: Option<String>,
+}
+
 /// What of it is of interest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Heard {
@@ -39,6 +46,13 @@ pub enum Heard {
 }
 
 impl Event {
+    /// What can be told of any event, be its `data` sound or not.
+    #[must_use]
+    pub fn about(&self) -> About {
+        let text = |name| self.data.get(name).and_then(Value::as_str).map(str::to_owned);
+        About { id: text("id"), mark: text("passthrough") }
+    }
+
     /// `Err` says what is wrong with its `data`.
     pub fn read(self) -> Result<Heard, String> {
         // Tracks, uploads and streams have events of their own; those of masters and renditions do, too.
@@ -184,6 +198,9 @@ mod tests {
         }
         assert_eq!(read(json!({"type": "video.asset.updated"})), Ok(Heard::Nothing));
         for data in [json!(null), json!({}), json!({"id": 1}), json!({"id": "../x"})] {
+            let event = json!({"type": "video.asset.deleted", "data": data});
+            let about = serde_json::from_value::<Event>(event).unwrap().about();
+            assert_eq!(about.id.as_deref(), data["id"].as_str());
             assert!(read(json!({"type": "video.asset.deleted", "data": data})).is_err());
         }
     }

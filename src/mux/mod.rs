@@ -21,7 +21,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use self::{asset::Wrapped, link::Signer};
 pub use self::{
     asset::{Asset, State},
-    event::{Event, Heard, SIGNATURE},
+    event::{About, Event, Heard, SIGNATURE},
     trouble::Trouble,
 };
 use crate::{

@@ -16,7 +16,7 @@ use tracing::info;
 
 pub use self::{
     playback::{Kind, Playback, ensure_active, playback},
-    processing::{hear, process},
+    processing::{hear, is_ours, process},
     sweep::sweep,
     upload::{UploadLink, Wanted, confirm, expect, expected, room, take_in, upload},
 };

@@ -24,7 +24,7 @@ use crate::{
     },
     error::{OrLog, Result},
     id::FileId,
-    mux::{Asset, Mux, State, Trouble},
+    mux::{About, Asset, Mux, State, Trouble},
     storage::Object,
 };
 
@@ -143,6 +143,15 @@ fn log(trouble: &Trouble) {
     } else {
         warn!("Mux {trouble}");
     }
+}
+
+/// Whether something is about an asset of ours: it bears a mark of ours, or is known.
+pub async fn is_ours(app: &App, about: &About) -> Result<bool> {
+    if about.mark.as_ref().is_some_and(|mark| app.keys.marked(mark).is_some()) {
+        return Ok(true);
+    }
+    let Some(id) = &about.id else { return Ok(false) };
+    Ok(db::mux::find_file(&mut app.db.read().await?, id).await?.is_some())
 }
 
 /// Takes note of what Mux says of an asset.

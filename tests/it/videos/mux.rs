@@ -762,30 +762,42 @@ async fn nobody_speaks_for_mux() {
 async fn what_mux_signs_must_make_sense_all_the_same() {
     let school = School::open().await;
     let (app, now) = (&school.studio.app, school.studio.app.now().seconds());
+    let asset = school.hand_over(&film(60_000, 1_000)).await;
+    let mark = school.mux.asset(&asset)["passthrough"].clone();
     let ready = |data: Value| json!({"type": "video.asset.ready", "data": data}).to_string();
     let playable = json!([{"id": "p", "policy": "signed"}]);
+    let ids = |id: &str, policy: &str| json!([{"id": id, "policy": policy}]);
     for (body, status, code) in [
         ("{".to_owned(), 400, "malformed_json"),
         ("[]".to_owned(), 422, "invalid"),
         ("{}".to_owned(), 422, "invalid"),
-        (ready(Value::Null), 422, "invalid"),
-        (ready(json!({"id": "../../x", "playback_ids": playable})), 422, "invalid"),
-        (ready(json!({"id": "a", "playback_ids": []})), 422, "invalid"),
+        (ready(json!({"passthrough": mark})), 422, "invalid"),
         (
-            ready(json!({"id": "a", "playback_ids": [{"id": "p", "policy": "public"}]})),
+            ready(json!({"id": "../../x", "passthrough": mark, "playback_ids": playable})),
             422,
             "invalid",
         ),
-        (
-            ready(json!({"id": "a", "playback_ids": [{"id": "p?x", "policy": "signed"}]})),
-            422,
-            "invalid",
-        ),
+        (ready(json!({"id": "a", "passthrough": mark, "playback_ids": []})), 422, "invalid"),
+        (ready(json!({"id": asset, "playback_ids": []})), 422, "invalid"),
+        (ready(json!({"id": asset, "playback_ids": ids("p", "public")})), 422, "invalid"),
+        (ready(json!({"id": asset, "playback_ids": ids("p?x", "signed")})), 422, "invalid"),
         (ready(json!("x".repeat(65_536))), 413, "body_too_large"),
     ] {
         let signed = signature(WEBHOOK_SECRET, now, &body);
         send(app, &signed, body).await.refused(status, code);
     }
+    // Whoever shares Mux with us may play to everybody.
+    for data in [
+        Value::Null,
+        json!({"id": "../../x", "playback_ids": playable}),
+        json!({"id": "theirs", "playback_ids": []}),
+        json!({"id": "theirs", "playback_ids": ids("p", "public")}),
+        json!({"id": "theirs", "passthrough": "a lesson", "playback_ids": ids("p", "public")}),
+        json!({"id": "theirs", "passthrough": 1}),
+    ] {
+        school.tell(&json!({"type": "video.asset.ready", "data": data})).await.is(204);
+    }
+    assert_eq!(school.studio.video().await["status"], "processing");
     let body = ready(json!({}));
     let signed = signature(WEBHOOK_SECRET, now, &body);
     let request = app.client.post(format!("{}/api/v1/webhooks/mux", app.url));
