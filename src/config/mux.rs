@@ -10,7 +10,8 @@ use super::{
     problem::Problems,
 };
 
-/// Mux, and who Murph is there. All of it or nothing: without, files are played as they were uploaded.
+/// Mux, and who Murph is there. All of it or nothing: without, files are played as they were uploaded. A
+/// token alone, as it is set where Murph's seeds ran, is nothing yet.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mux {
@@ -27,10 +28,20 @@ pub struct Mux {
 }
 
 impl Mux {
-    /// Whether Mux is asked at all.
+    /// Whether Mux is asked at all. By a token alone nothing could be heard or played.
     #[must_use]
     pub fn is_used(&self) -> bool {
-        self.settings().iter().any(|(_, is_missing)| !is_missing)
+        let is_unused = self.webhook_secret.is_empty()
+            && self.signing_key_id.is_empty()
+            && self.signing_key.is_empty();
+        !is_unused
+    }
+
+    /// Whether there is a token that is of no use, as all else is missing.
+    #[must_use]
+    pub fn has_idle_token(&self) -> bool {
+        let has_token = !self.token_id.is_empty() || !self.token_secret.is_empty();
+        has_token && !self.is_used()
     }
 
     /// What belongs together, and whether it is missing.
@@ -169,6 +180,12 @@ mod tests {
         ];
         assert!(!load(&[], &[]).unwrap().mux.is_used());
         assert!(load(&[], &fine).unwrap().mux.is_used());
+        for missing in ["mux.webhook_secret", "mux.signing_key_id", "mux.signing_key"] {
+            let some: Vec<_> = fine.into_iter().filter(|(key, _)| *key != missing).collect();
+            assert_eq!(load(&[], &some).unwrap_err().len(), 1, "{missing}");
+            let alone = fine.into_iter().find(|(key, _)| *key == missing).unwrap();
+            assert!(load(&[], &[alone]).unwrap_err().len() >= 4, "{missing}");
+        }
         let refused = |key: &str, value: &str| {
             let problems = load(&[], &[&fine[..], &[(key, value)]].concat());
             let problems = problems.expect_err("this configuration is refused");
@@ -204,7 +221,16 @@ mod tests {
         assert_eq!(config.mux.token_secret.expose(), "a hidden secret");
         let shown = format!("{} {config:?}", config.masked());
         assert!(!shown.contains("hidden") && !shown.contains(&key), "{shown}");
-        assert_eq!(load(&variables, &[]).unwrap_err().len(), 4);
+    }
+
+    #[test]
+    fn a_token_alone_is_left_alone() {
+        let variables = [("MUX_TOKEN_ID", "id"), ("MUX_TOKEN_SECRET", "secret")];
+        for tokens in [&variables[..], &variables[..1], &variables[1..]] {
+            let mux = load(tokens, &[]).unwrap().mux;
+            assert!(mux.has_idle_token() && !mux.is_used(), "{tokens:?}");
+        }
+        assert!(!load(&[], &[]).unwrap().mux.has_idle_token());
     }
 
     #[test]

@@ -17,6 +17,7 @@ use std::{fmt, time::Duration};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, redirect};
 use serde_json::json;
 use tokio::sync::{Semaphore, SemaphorePermit};
+use tracing::warn;
 
 use self::{asset::Wrapped, link::Signer};
 pub use self::{
@@ -66,6 +67,9 @@ impl Mux {
     /// `None` if none is configured: files are played as they were uploaded.
     pub fn from_config(settings: &config::Mux) -> Result<Option<Self>> {
         if !settings.is_used() {
+            if settings.has_idle_token() {
+                warn!("Mux is not used: there is a token, and no other key of [mux] is set");
+            }
             return Ok(None);
         }
         let unusable = || Error::Internal("mux.signing_key is not a private RSA key".into());

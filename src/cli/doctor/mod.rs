@@ -130,6 +130,13 @@ fn pitfalls(config: &Config) -> Vec<Check> {
             "set payments.gateway to \"none\" before real people use this server",
         ));
     }
+    if config.mux.has_idle_token() {
+        checks.push(Check::warning(
+            "mux",
+            "not used: there is a token, and no other key",
+            "set all keys of [mux], or leave them empty",
+        ));
+    }
     if server.is_production() && server.trusted_proxies.is_empty() {
         checks.push(Check::warning(
             "proxies",
