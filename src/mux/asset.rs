@@ -10,6 +10,9 @@ const REASON_MAX: usize = 300;
 /// The longest id that is one, in characters.
 const ID_MAX: usize = 255;
 
+/// What stands in place of a link.
+const LINK: &str = "(a link)";
+
 /// By this policy nobody plays without a link that was signed.
 const SIGNED: &str = "signed";
 
@@ -74,10 +77,12 @@ impl Errors {
     }
 }
 
-/// Without what breaks lines or texts.
+/// Without what breaks lines or texts, and without links: that to a file lets whoever reads it have it.
 fn plain(text: &str) -> String {
     let plain: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    plain.trim().to_owned()
+    let words = plain.trim().split(' ');
+    let words = words.map(|word| if word.contains("://") { LINK } else { word });
+    words.collect::<Vec<_>>().join(" ")
 }
 
 impl Wire {
@@ -160,6 +165,13 @@ mod tests {
         let messages =
             json!({"type": "invalid_input", "messages": ["No video.\n", "", "No sound."]});
         assert_eq!(errored(messages), State::Errored("No video.; No sound.".into()));
+        for said in [
+            "Cannot read https://murph.example.org/api/v1/files/f?expires=1&signature=s now",
+            "Cannot read\n\"s3://school/videos/f?X-Amz-Signature=s\" now",
+        ] {
+            let expected = State::Errored("Cannot read (a link) now".into());
+            assert_eq!(errored(json!({"messages": [said]})), expected);
+        }
         let State::Errored(words) = errored(json!({"messages": ["x".repeat(1_000)]})) else {
             panic!("it came to nothing")
         };
