@@ -13,7 +13,7 @@ use sha2::Sha256;
 
 use self::stand_in::{
     IMAGES, Mood, STREAMS, StandIn, WEBHOOK_SECRET, claims, configure, event_of, nowhere,
-    playback_of, ready_of,
+    playback_of, ready_of, soon,
 };
 use super::{MP4, Studio, add, film};
 use crate::harness::{PASSWORD, Reply, TestApp};
@@ -42,9 +42,7 @@ impl School {
         assert_eq!(self.studio.upload(MP4, film).await.body["status"], self.processing().await);
         self.mux.has_posts(posts + 1).await;
         let asset = self.mux.assets().pop().unwrap();
-        while self.mux.says_something() && !self.knows(&asset).await {
-            tokio::task::yield_now().await;
-        }
+        soon(async || !self.mux.says_something() || self.knows(&asset).await).await;
         asset
     }
 
@@ -229,9 +227,7 @@ async fn what_mux_does_not_take_is_played_as_it_is() {
     let why = json!({"error": {"type": "invalid_parameters", "messages": ["Too many assets"]}});
     school.mux.set_mood(Mood::Off(400, why));
     school.studio.upload(MP4, &film(60_000, 1_000)).await;
-    while school.studio.video().await["status"] == "processing" {
-        tokio::task::yield_now().await;
-    }
+    soon(async || school.studio.video().await["status"] != "processing").await;
     school.assert_played_as_it_is().await;
     school.process().await;
     assert_eq!(school.mux.posts(), 1);
@@ -263,16 +259,16 @@ async fn whoever_dies_before_mux_is_told_leaves_it_to_the_next() {
     let teacher = app.log_in(&teacher.email, PASSWORD).await;
     let school = School { studio: Studio { app, teacher, course, path }, mux };
     // The job may be at it, or wait because the one before seems to be.
-    let asset = loop {
+    let is_handed_over = async || {
         school.process().await;
         let Some(asset) = school.mux.assets().pop() else {
             school.advance(Duration::from_mins(11));
-            continue;
+            return false;
         };
-        if school.knows(&asset).await {
-            break asset;
-        }
+        school.knows(&asset).await
     };
+    soon(is_handed_over).await;
+    let asset = school.mux.assets().pop().unwrap();
     school.tell(&school.mux.is_ready(&asset)).await.is(204);
     school.assert_played(&asset).await;
     school.close().await;
@@ -329,10 +325,11 @@ async fn what_mux_did_not_even_look_at_is_asked_the_next_time() {
         school.mux.has_posts(1).await;
         school.mux.set_mood(Mood::Well);
         // The one that was turned away may be about to write that down.
-        while school.mux.posts() < 2 {
+        let has_asked_again = async || {
             school.process().await;
-            tokio::task::yield_now().await;
-        }
+            school.mux.posts() >= 2
+        };
+        soon(has_asked_again).await;
         assert_eq!(school.studio.video().await["status"], "processing");
         assert_eq!(school.mux.assets(), ["asset-1"]);
         school.close().await;

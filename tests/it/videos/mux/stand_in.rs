@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, LazyLock, Mutex},
+    time::Duration,
 };
 
 use aws_lc_rs::{
@@ -25,11 +26,14 @@ use hyper_util::rt::TokioIo;
 use jsonwebtoken::{Algorithm, DecodingKey, crypto};
 use murph::config::{Config, Secret};
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
 
 pub(super) const WEBHOOK_SECRET: &str = "mux_wh_secret";
 pub(super) const STREAMS: &str = "https://stream.example.org";
 pub(super) const IMAGES: &str = "https://image.example.org";
+
+/// What has not come about by then does not.
+const DEADLINE: Duration = Duration::from_secs(10);
 
 const TOKEN_ID: &str = "an id";
 const TOKEN_SECRET: &str = "a secret of Mux";
@@ -122,9 +126,7 @@ impl StandIn {
 
     /// Waits until so many assets were asked for.
     pub(in crate::videos) async fn has_posts(&self, count: usize) {
-        while self.posts() < count {
-            tokio::task::yield_now().await;
-        }
+        soon(async || self.posts() >= count).await;
     }
 
     /// The ids of its assets, the oldest first.
@@ -162,6 +164,16 @@ impl StandIn {
         let wrong = self.state.lock().unwrap().wrong.clone();
         assert!(wrong.is_empty(), "{wrong:#?}");
     }
+}
+
+/// Waits until something is so, and fails if it does not come about.
+pub(super) async fn soon(is_so: impl AsyncFn() -> bool) {
+    let waiting = async {
+        while !is_so().await {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(DEADLINE, waiting).await.expect("it comes about");
 }
 
 /// By which an asset is played.
