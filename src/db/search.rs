@@ -7,7 +7,7 @@
 //! say whether a course has words that begin somehow.
 //!
 //! What is written to either is cut by [`FoundBy`](crate::domain::catalogue::FoundBy), and only what is on
-//! offer is found: see [`index`].
+//! offer is found: see [`index()`].
 
 mod index;
 
