@@ -67,8 +67,11 @@ async fn mux(
     State(app): State<App>,
     Raw { request, .. }: Raw<MuxEvent>,
 ) -> Result<NoContent, Problem> {
+    let signature = request.headers().get(mux::SIGNATURE).and_then(|value| value.to_str().ok());
+    let signature =
+        signature.ok_or(Error::Forbidden("this is for Mux, which signs what it sends"))?;
     let mux = app.mux.as_ref().ok_or(Error::NotFound("a webhook of Mux"))?;
-    let event = read(&app, mux, request).await?;
+    let event = read(&app, (mux, signature.to_owned()), request).await?;
     let about = event.about();
     match event.read() {
         Ok(Heard::Asset(asset)) => videos::hear(&app, asset).await.map_err(logged)?,
@@ -84,9 +87,11 @@ async fn mux(
 }
 
 /// An event that Mux has signed.
-async fn read(app: &App, mux: &Mux, request: Request) -> Result<Event, Problem> {
-    let signature = request.headers().get(mux::SIGNATURE).and_then(|value| value.to_str().ok());
-    let signature = signature.unwrap_or_default().to_owned();
+async fn read(
+    app: &App,
+    (mux, signature): (&Mux, String),
+    request: Request,
+) -> Result<Event, Problem> {
     let body = json::bytes(request, app).await?;
     mux.check(&signature, &body, app.clock.now())?;
     json::of_bytes(&body)

@@ -176,7 +176,10 @@ async fn without_mux_a_file_is_played_as_it_is() {
     assert_eq!(link["size_bytes"], 1_000);
     let body = json!({"type": "video.asset.ready"}).to_string();
     let signed = signature(WEBHOOK_SECRET, studio.app.now().seconds(), &body);
-    send(&studio.app, &signed, body).await.refused(404, "not_found");
+    send(&studio.app, &signed, body.clone()).await.refused(404, "not_found");
+    let unsigned = studio.app.client.post(format!("{}/api/v1/webhooks/mux", studio.app.url));
+    let unsigned = unsigned.header("content-type", "application/json").body(body);
+    Reply::to(&Method::POST, unsigned).await.refused(403, "forbidden");
     studio.app.close().await;
 }
 
