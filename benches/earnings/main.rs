@@ -80,18 +80,23 @@ async fn run(sessions: usize) {
         settle_all(&ground, &teacher, &courses, (at, apart)).await;
     }
     println!("{sessions} sessions settled in {:.0} s", began.elapsed().as_secs_f64());
-    if let db::Db::Postgres { pool, .. } = &ground.app.db {
-        // As autovacuum does within a minute.
-        sqlx::query("VACUUM ANALYZE").execute(pool).await.expect("tables are looked at");
-    }
+    vacuum(&ground.app.db).await;
     let began = Instant::now();
     // As `murph rebuild` does, which takes as long as it takes.
     let patient = Database { statement_timeout_ms: 0, ..ground.app.config.database.clone() };
     let db = db::Db::connect(&ground.url, &patient).await.expect("the database answers");
     earnings::rebuild(&db).await.expect("sums are made anew");
-    db.close().await;
     println!("made anew from the ledger in {:.1} s\n", began.elapsed().as_secs_f64());
+    vacuum(&db).await;
+    db.close().await;
     ask_all(&ground).await;
+}
+
+/// As autovacuum does within a minute.
+async fn vacuum(db: &db::Db) {
+    if let db::Db::Postgres { pool, .. } = db {
+        sqlx::query("VACUUM ANALYZE").execute(pool).await.expect("tables are looked at");
+    }
 }
 
 async fn offer(ground: &Ground, teacher: &User, now: Timestamp) -> Vec<Course> {

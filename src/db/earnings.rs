@@ -193,11 +193,12 @@ pub async fn count_sessions(
            FROM (SELECT currency FROM course_earnings WHERE course_id = $2) used
            JOIN earnings_quarters e
              ON e.teacher_id = $1 AND e.currency = used.currency AND e.quarter >= $3
-            AND e.course_id = $2",
+            AND e.quarter < $4 AND e.course_id = $2",
     )
     .bind(teacher)
     .bind(course)
     .bind(begin)
+    .bind(Timestamp::END)
     .fetch_one(conn)
     .await)?;
     Ok(count(sessions))
@@ -209,16 +210,19 @@ pub async fn list_since(
     teacher: UserId,
     begin: Timestamp,
 ) -> Result<Vec<(Currency, Money)>> {
-    // By currency, so that the key is walked from the day on and not from the beginning.
+    // By currency, so that the key is walked from the day on and not from the beginning. And with an end:
+    // PostgreSQL takes what has none for a third of the table, and reads all of it.
     Ok(on!(tx, conn => sqlx::query_as(
         "SELECT e.currency, CAST(SUM(e.earned + e.bonus) AS BIGINT)
            FROM (SELECT DISTINCT currency FROM course_earnings WHERE teacher_id = $1) used
            JOIN earnings_quarters e
              ON e.teacher_id = $1 AND e.currency = used.currency AND e.quarter >= $2
+            AND e.quarter < $3
           GROUP BY e.currency",
     )
     .bind(teacher)
     .bind(begin)
+    .bind(Timestamp::END)
     .fetch_all(conn)
     .await)?)
 }
