@@ -10,36 +10,22 @@ use crate::{
     id::{CourseId, UserId},
 };
 
-/// Counts a review that is published.
-pub async fn add(tx: &mut Tx, review: &Review) -> Result<()> {
+/// Counts a review that is published, or takes it out again.
+pub async fn add(tx: &mut Tx, review: &Review, is_published: bool) -> Result<()> {
+    let times: i64 = if is_published { 1 } else { -1 };
     on!(tx, conn => sqlx::query(
         "INSERT INTO course_ratings AS k
            (course_id, rating, teacher_id, reviews, credibility, weight)
-         VALUES ($1, $2, $3, 1, $4, $5)
+         VALUES ($1, $2, $3, $4, $4 * $5, $4 * $6)
              ON CONFLICT (course_id, rating) DO UPDATE
-            SET reviews = k.reviews + 1, credibility = k.credibility + excluded.credibility,
+            SET reviews = k.reviews + excluded.reviews,
+                credibility = k.credibility + excluded.credibility,
                 weight = k.weight + excluded.weight",
     )
     .bind(review.course_id)
     .bind(review.rating)
     .bind(review.teacher_id)
-    .bind(review.credibility.total)
-    .bind(review.credibility.weight)
-    .execute(conn)
-    .await
-    .map(drop))?;
-    Ok(())
-}
-
-/// Takes a review out again that was published.
-pub async fn take_away(tx: &mut Tx, review: &Review) -> Result<()> {
-    on!(tx, conn => sqlx::query(
-        "UPDATE course_ratings
-            SET reviews = reviews - 1, credibility = credibility - $3, weight = weight - $4
-          WHERE course_id = $1 AND rating = $2",
-    )
-    .bind(review.course_id)
-    .bind(review.rating)
+    .bind(times)
     .bind(review.credibility.total)
     .bind(review.credibility.weight)
     .execute(conn)

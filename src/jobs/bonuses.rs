@@ -11,11 +11,7 @@ const PERIOD: Duration = Duration::from_mins(1);
 
 pub(super) async fn run(app: App) {
     let mut timer = super::every(PERIOD);
-    loop {
-        tokio::select! {
-            () = app.stop.cancelled() => return,
-            _ = timer.tick() => {}
-        }
+    while app.stop.run_until_cancelled(timer.tick()).await.is_some() {
         reviews::pay_waiting(&app, app.clock.now()).await.or_log("paying bonuses");
     }
 }

@@ -14,15 +14,11 @@ const BATCH_MAX: u32 = 100;
 
 pub(super) async fn run(app: App) {
     let mut timer = super::every(PERIOD);
-    loop {
-        tokio::select! {
-            () = app.stop.cancelled() => return,
-            _ = timer.tick() => {}
-        }
+    while app.stop.run_until_cancelled(timer.tick()).await.is_some() {
         // Broken off wherever it is: what is left over is found again, and a stop does not wait for Mux.
-        tokio::select! {
-            () = app.stop.cancelled() => return,
-            done = videos::process(&app, BATCH_MAX) => drop(done.or_log("what is to be done with Mux")),
+        let process = videos::process(&app, BATCH_MAX);
+        if let Some(done) = app.stop.run_until_cancelled(process).await {
+            done.or_log("what is to be done with Mux");
         }
     }
 }

@@ -23,11 +23,7 @@ const USED_TOKENS_KEPT: Duration = Duration::from_hours(24);
 
 pub(super) async fn run(app: App) {
     let mut timer = super::every(PERIOD);
-    loop {
-        tokio::select! {
-            () = app.stop.cancelled() => return,
-            _ = timer.tick() => {}
-        }
+    while app.stop.run_until_cancelled(timer.tick()).await.is_some() {
         app.limits.prune();
         // A full batch means that there is more.
         while prune(&app).await.or_log("forgetting what is old").unwrap_or(0) >= BATCH_MAX {

@@ -16,16 +16,9 @@ const BATCH_MAX: u32 = 100;
 
 pub(super) async fn run(app: App) {
     let mut timer = super::every(PERIOD);
-    loop {
-        tokio::select! {
-            () = app.stop.cancelled() => return,
-            _ = timer.tick() => {}
-        }
+    while app.stop.run_until_cancelled(timer.tick()).await.is_some() {
         // Broken off wherever it is: what is left over is found again, and a stop does not wait for S3.
-        tokio::select! {
-            () = app.stop.cancelled() => return,
-            () = sweep(&app) => {}
-        }
+        app.stop.run_until_cancelled(sweep(&app)).await;
     }
 }
 

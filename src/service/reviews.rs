@@ -150,9 +150,14 @@ async fn publish(
     now: Timestamp,
 ) -> Result<()> {
     review.status = ReviewStatus::Published;
-    db::reviews::add_standing(tx, review.course_id, review.standing(), true).await?;
-    db::ratings::add(tx, review).await?;
+    weigh_in(tx, review, true).await?;
     bonuses::pay_or_wait(tx, review, admin, now).await
+}
+
+/// Adds a published review to what is kept of its course's, or takes it out again.
+async fn weigh_in(tx: &mut Tx, review: &Review, is_published: bool) -> Result<()> {
+    db::reviews::add_standing(tx, review.course_id, review.standing(), is_published).await?;
+    db::ratings::add(tx, review, is_published).await
 }
 
 /// Has an admin look at a review that its teacher does not agree with: that it stands, or that it is
@@ -207,9 +212,7 @@ pub async fn decide<V: Serialize>(
         }
         Verdict::Reject => {
             if is_published {
-                let standing = review.standing();
-                db::reviews::add_standing(&mut tx, review.course_id, standing, false).await?;
-                db::ratings::take_away(&mut tx, &review).await?;
+                weigh_in(&mut tx, &review, false).await?;
             }
             review.status = ReviewStatus::Rejected;
             if review.bonus_status == BonusStatus::Waiting {

@@ -49,7 +49,7 @@ async fn insert_waiting(school: &School, session: &Session) {
     db::reviews::insert(&mut tx, &review).await.unwrap();
     let standing = review.standing();
     db::reviews::add_standing(&mut tx, review.course_id, standing, true).await.unwrap();
-    db::ratings::add(&mut tx, &review).await.unwrap();
+    db::ratings::add(&mut tx, &review, true).await.unwrap();
     tx.commit().await.unwrap();
 }
 
