@@ -52,16 +52,38 @@ struct Source {
     cost: Money,
 }
 
-macro_rules! shares {
-    ($behind:literal, $order:literal) => {
+/// Those that are asked for, if there were no limit; `$cursor`: on which side of the last page they are.
+macro_rules! all_shares {
+    ($what:literal, $cursor:literal) => {
         concat!(
-            "SELECT at, journal_id, amount FROM transfers
+            "SELECT ",
+            $what,
+            " FROM transfers
               WHERE credit_account_id = $1 AND at >= $2 AND at < $3
                 AND (substr(journal_id, 1, 7) = 'settle:'
                      OR substr(journal_id, 1, 14) = 'quality_bonus:')
                 AND (at, journal_id) ",
-            $behind,
-            " ($4, $5) ORDER BY at ",
+            $cursor,
+            " ($4, $5) "
+        )
+    };
+}
+
+/// First the moment of the last one, for which the index has the order. PostgreSQL, which takes all
+/// accounts for equally busy, would otherwise read a whole year of the busiest, and sort it.
+macro_rules! shares {
+    ($cursor:literal, $order:literal, $within:literal, $bound:literal) => {
+        concat!(
+            all_shares!("at, journal_id, amount", $cursor),
+            " AND at ",
+            $within,
+            " COALESCE((",
+            all_shares!("at", $cursor),
+            " ORDER BY at ",
+            $order,
+            " LIMIT 1 OFFSET $6 - 1), ",
+            $bound,
+            ") ORDER BY at ",
             $order,
             ", journal_id ",
             $order,
@@ -79,8 +101,8 @@ pub async fn list(
     limit: i64,
 ) -> Result<Vec<Entry>> {
     let (sql, first) = match order {
-        Order::NewestFirst => (shares!("<", "DESC"), period.end),
-        Order::OldestFirst => (shares!(">", "ASC"), period.begin),
+        Order::NewestFirst => (shares!("<", "DESC", ">=", "$2"), period.end),
+        Order::OldestFirst => (shares!(">", "ASC", "<=", "$3"), period.begin),
     };
     // The end is not in the period, and the beginning has no journal without a name.
     let after = after.unwrap_or(Place { at: first, journal_id: String::new() });

@@ -49,7 +49,9 @@ macro_rules! insert_quarters {
         concat!(
             "INSERT INTO earnings_quarters (teacher_id, currency, quarter, course_id, sessions,
                watched_ms, paid, earned, bonus) ",
-            due_quarters!($db)
+            due_quarters!($db),
+            // By the key: what is read together lies together.
+            " ORDER BY teacher_id, currency, quarter, course_id"
         )
     };
 }
