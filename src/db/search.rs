@@ -260,7 +260,8 @@ macro_rules! led_by_two {
             concat!(
                 "JOIN course_words b ON b.word = $12 AND b.in_title = ",
                 $in_title,
-                " AND b.course_id = a.course_id"
+                // Known already, but not to PostgreSQL, which would begin with the newest each time.
+                " AND b.course_id < $7 AND b.course_id = a.course_id"
             ),
             $and
         )

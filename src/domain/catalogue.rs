@@ -148,6 +148,9 @@ impl Words {
     #[must_use]
     pub fn are_in(&self, title: &str, description: &str, tier: Tier) -> bool {
         let description = if tier == Tier::Title { "" } else { description };
+        if !self.may_be_in(title, description) {
+            return false;
+        }
         let mut missing = self.0.clone();
         let mut has = words(title).chain(words(description));
         while !missing.is_empty() {
@@ -158,6 +161,14 @@ impl Words {
             });
         }
         !self.is_empty()
+    }
+
+    /// Whether their letters are in one of two texts: far sooner said than whether they are words of it.
+    fn may_be_in(&self, title: &str, description: &str) -> bool {
+        let texts = [title, description].map(str::to_lowercase);
+        // A Greek letter is not the same small letter everywhere.
+        let mut words = self.0.iter().filter(|word| word.is_ascii());
+        words.all(|word| texts.iter().any(|text| text.contains(word.as_str())))
     }
 }
 

@@ -35,7 +35,12 @@ pub(super) fn is_invisible(c: char) -> bool {
 /// The words of a text: letters and digits, whatever stands between them, in small letters.
 pub(super) fn words(text: &str) -> impl Iterator<Item = String> {
     let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
-    words.map(|word| word.chars().take(WORD_MAX).collect::<String>().to_lowercase())
+    words.map(|word| beginning(word).to_lowercase())
+}
+
+fn beginning(word: &str) -> &str {
+    let end = word.char_indices().nth(WORD_MAX).map_or(word.len(), |(end, _)| end);
+    &word[..end]
 }
 
 /// Any number of lines as they are kept: trimmed.

@@ -22,7 +22,7 @@ use crate::{
     id::{CategoryId, UserId},
     money::{Currency, Money},
     service::{
-        courses::{self, Found, Sorted},
+        courses::{self, Found, Seen, Sorted},
         payments::currency_or_default,
     },
 };
@@ -140,11 +140,10 @@ impl Question {
             let found = db::catalogue::list(&mut tx, filter, order, limit.and_one()).await?;
             return Ok(Page::new(found, limit.entries(), |listed| write_place(listed.place(sort))));
         };
-        let order = (sort, cursor.map(read_sorted).transpose()?);
+        let order = (sort, cursor.map(read_seen).transpose()?);
         let sorted = courses::search_in_order(app, words, filter, order, limit.entries()).await?;
-        let Sorted { listed, tier, next } = sorted;
-        let next = next.map(|place| format!("{tier} {}", write_place(place)));
-        Ok(Page::before(next, listed.into_iter().map(CourseView::from).collect()))
+        let Sorted { listed, next } = sorted;
+        Ok(Page::before(next.map(write_seen), listed.into_iter().map(CourseView::from).collect()))
     }
 }
 
@@ -180,10 +179,20 @@ fn write_place(Place { id, value }: Place) -> String {
     format!("{id} {value}")
 }
 
+/// In front of what is among many.
+const MANY: &str = "many ";
+
 /// A place in a list of what was found by words.
-fn read_sorted(cursor: &str) -> Result<(Tier, Place)> {
-    let (tier, place) = cursor.split_once(' ').ok_or_else(page::not_a_cursor)?;
-    Ok((tier.parse().map_err(|_| page::not_a_cursor())?, read_place(place)?))
+fn write_seen(Seen { tier, are_many, place }: Seen) -> String {
+    let many = if are_many { MANY } else { "" };
+    format!("{many}{tier} {}", write_place(place))
+}
+
+fn read_seen(cursor: &str) -> Result<Seen> {
+    let (are_many, rest) = cursor.strip_prefix(MANY).map_or((false, cursor), |rest| (true, rest));
+    let (tier, place) = rest.split_once(' ').ok_or_else(page::not_a_cursor)?;
+    let tier = tier.parse().map_err(|_| page::not_a_cursor())?;
+    Ok(Seen { tier, are_many, place: read_place(place)? })
 }
 
 fn read_place(cursor: &str) -> Result<Place> {

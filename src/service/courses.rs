@@ -4,7 +4,7 @@ mod search;
 
 use tracing::info;
 
-pub use self::search::{Found, Sorted, search, search_in_order};
+pub use self::search::{Found, Seen, Sorted, search, search_in_order};
 
 use crate::{
     app::App,

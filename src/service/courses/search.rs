@@ -13,12 +13,9 @@ use crate::{
     id::CourseId,
 };
 
-/// The most courses that are looked at in one go.
-const LOOKED_AT_ONCE: i64 = 200;
-
 /// The most for one page, of those that the filter lets through. If they do not fill it, the next page
 /// goes on from there.
-const LOOKED_AT_MAX: i64 = 600;
+const LOOKED_AT_MAX: usize = 600;
 
 /// How far a search has come that shows what fits best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,14 +70,23 @@ pub async fn search(
     Ok(found)
 }
 
+/// How far a search has come in the order of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Where the words were found.
+    pub tier: Tier,
+    /// So many courses have them that the list itself is looked through.
+    pub are_many: bool,
+    /// The last one that was seen.
+    pub place: Place,
+}
+
 /// One page of courses in the order of a list.
 #[derive(Debug)]
 pub struct Sorted {
     pub listed: Vec<Listed>,
-    /// Where the words were found.
-    pub tier: Tier,
-    /// The place behind which the next page begins, if there may be one.
-    pub next: Option<Place>,
+    /// Behind which the next page begins, if there may be one.
+    pub next: Option<Seen>,
 }
 
 /// At most `limit` courses of a shelf that have all `words`, in the order of a list, behind `at`. If there
@@ -92,21 +98,22 @@ pub async fn search_in_order(
     app: &App,
     words: &Words,
     filter: &Filter,
-    (sort, at): (Sort, Option<(Tier, Place)>),
+    (sort, at): (Sort, Option<Seen>),
     limit: usize,
 ) -> Result<Sorted> {
     // A course must not change between being found and being shown: the page would be too short.
     let mut tx = app.db.snapshot().await?;
-    let first = match (at, filter.shelf) {
-        (Some((tier, _)), _) => tier,
-        (None, Shelf::Own(_)) => Tier::Begins,
-        (None, _) => Tier::Text,
+    let is_own = matches!(filter.shelf, Shelf::Own(_));
+    let (tier, are_many) = match at {
+        Some(seen) => (seen.tier, seen.are_many || is_own),
+        None if is_own => (Tier::Begins, true),
+        None => (Tier::Text, false),
     };
-    let order = (sort, at.map(|(_, place)| place));
-    let page = part(&mut tx, (words, first), filter, order, limit).await?;
+    let order = (sort, at.map(|seen| seen.place));
+    let page = part(&mut tx, (words, tier, are_many), filter, order, limit).await?;
     let is_nothing = page.listed.is_empty() && page.next.is_none();
-    if is_nothing && at.is_none() && first == Tier::Text {
-        return part(&mut tx, (words, Tier::Begins), filter, order, limit).await;
+    if is_nothing && at.is_none() && !is_own {
+        return part(&mut tx, (words, Tier::Begins, false), filter, order, limit).await;
     }
     Ok(page)
 }
@@ -114,16 +121,19 @@ pub async fn search_in_order(
 /// What has the words in one tier.
 async fn part(
     tx: &mut Tx,
-    (words, tier): (&Words, Tier),
+    (words, tier, are_many): (&Words, Tier, bool),
     filter: &Filter,
     (sort, after): (Sort, Option<Place>),
     limit: usize,
 ) -> Result<Sorted> {
-    let places = match filter.shelf {
-        _ if words.is_empty() => Some(Vec::new()),
-        Shelf::Own(_) => None,
-        _ => db::search::places(tx, words, filter, (sort, tier)).await?,
+    let places = if words.is_empty() {
+        Some(Vec::new())
+    } else if are_many {
+        None
+    } else {
+        db::search::places(tx, words, filter, (sort, tier)).await?
     };
+    let are_many = places.is_none();
     let (mut places, seen) = match places {
         Some(mut places) => {
             places.retain(|place| after.is_none_or(|after| after.cmp_in(place, sort).is_lt()));
@@ -138,7 +148,7 @@ async fn part(
     let mut listed = db::catalogue::list_by_ids(tx, &ids).await?;
     listed.sort_unstable_by(|one, other| one.place(sort).cmp_in(&other.place(sort), sort));
     let next = if has_more { places.last().copied() } else { seen };
-    Ok(Sorted { listed, tier, next })
+    Ok(Sorted { listed, next: next.map(|place| Seen { tier, are_many, place }) })
 }
 
 /// Where courses of a shelf stand that have all `words`: one more than `limit` of them, if there are so
@@ -151,22 +161,25 @@ async fn look_through(
     limit: usize,
 ) -> Result<(Vec<Place>, Option<Place>)> {
     let (mut found, mut looked) = (Vec::new(), 0);
-    let mut at_once = i64::try_from(limit).expect("a page is small");
-    while looked < LOOKED_AT_MAX {
-        // The more, the rarer they seem to be.
-        at_once = (2 * at_once).min(LOOKED_AT_ONCE);
-        let seen = db::catalogue::list_texts(tx, filter, (sort, after), at_once).await?;
-        let count = i64::try_from(seen.len()).expect("it is no more than was asked for");
+    let mut at_once = 2 * limit;
+    while at_once > 0 {
+        let most = i64::try_from(at_once).expect("it is a few hundred");
+        let seen = db::catalogue::list_texts(tx, filter, (sort, after), most).await?;
+        let is_end = seen.len() < at_once;
+        looked += seen.len();
         after = seen.last().map(|last| last.place);
         let has_words = |text: &Text| words.are_in(&text.title, &text.description, tier);
         found.extend(seen.into_iter().filter(has_words).map(|text| text.place));
-        if count < at_once {
+        if is_end {
             return Ok((found, None));
         }
         if found.len() > limit {
             break;
         }
-        looked += count;
+        // Those among which the rest is, if it is as dense as what was found.
+        let missing = limit + 1 - found.len();
+        at_once = (missing * looked / found.len().max(1)).clamp(limit, LOOKED_AT_MAX);
+        at_once = at_once.min(LOOKED_AT_MAX.saturating_sub(looked));
     }
     Ok((found, after))
 }
