@@ -188,16 +188,18 @@ const SQLITE: &str = listed!(
     "number DESC"
 );
 
-/// A page of the courses that a lead finds: in a `CASE`, so that PostgreSQL does not take the rest for
-/// a better way to find them, and sorts all it has found.
+/// A page of the courses that a lead finds, of which `$and` holds: in a `CASE`, so that PostgreSQL does not
+/// take the rest for a better way to find them, and sorts all it has found; and what costs more comes last.
 macro_rules! postgres {
-    ($($lead:expr),+) => {
+    ($lead:expr, $and:expr) => {
         listed!(
             " FROM (",
-            $($lead),+,
+            $lead,
             ") w JOIN courses c ON c.id = w.course_id WHERE CASE WHEN ",
             on_offer!(),
-            " THEN TRUE ELSE FALSE END ORDER BY w.course_id DESC LIMIT $8";
+            " THEN ",
+            $and,
+            " ELSE FALSE END ORDER BY w.course_id DESC LIMIT $8";
             "c.id DESC"
         )
     };
@@ -221,40 +223,53 @@ macro_rules! places {
     };
 }
 
-/// Whether one of some words is not among those of the course that `a` leads to.
+/// Whether one of some words is not among those of the course that `$of` leads to.
 macro_rules! lacks {
-    ($in_title:literal, $words:literal) => {
+    ($of:literal, $in_title:literal, $words:literal) => {
         concat!(
             "EXISTS (SELECT FROM unnest(",
             $words,
             ") AS asked(word) WHERE NOT EXISTS (SELECT FROM course_words k WHERE k.word = asked.word
                 AND k.in_title = ",
             $in_title,
-            " AND k.course_id = a.course_id))"
+            " AND k.course_id = ",
+            $of,
+            ".course_id))"
         )
     };
 }
 
-/// Courses that have a word, in one tier, and all others; `$and` is the rest of the lead.
+/// Whether the words are not all in its title. Mostly that is said by the first one; not by an `EXISTS`, for
+/// which PostgreSQL would read all courses that have it.
+macro_rules! lacks_in_title {
+    ($others:literal) => {
+        concat!(
+            "((SELECT k.word FROM course_words k WHERE k.word = $10 AND k.in_title = TRUE
+                 AND k.course_id = w.course_id) IS NULL OR ",
+            lacks!("w", "TRUE", $others),
+            ")"
+        )
+    };
+}
+
+/// Courses that have a word, in one tier, and all others.
 macro_rules! led {
-    ($in_title:literal, $joined:expr, $and:expr) => {
+    ($in_title:literal, $joined:expr) => {
         concat!(
             "SELECT a.course_id FROM course_words a ",
             $joined,
             " WHERE a.word = $10 AND a.in_title = ",
             $in_title,
             " AND a.course_id < $7 AND CASE WHEN ",
-            lacks!($in_title, "$11::text[]"),
-            " THEN FALSE ELSE ",
-            $and,
-            " END"
+            lacks!("a", $in_title, "$11::text[]"),
+            " THEN FALSE ELSE TRUE END"
         )
     };
 }
 
 /// Both words have their courses in the same order, so that these are merged.
 macro_rules! led_by_two {
-    ($in_title:literal, $and:expr) => {
+    ($in_title:literal) => {
         led!(
             $in_title,
             concat!(
@@ -262,8 +277,7 @@ macro_rules! led_by_two {
                 $in_title,
                 // Known already, but not to PostgreSQL, which would begin with the newest each time.
                 " AND b.course_id < $7 AND b.course_id = a.course_id"
-            ),
-            $and
+            )
         )
     };
 }
@@ -279,17 +293,16 @@ macro_rules! led_by_beginnings {
     };
 }
 
-const POSTGRES_TITLE: &str = postgres!(led!("TRUE", "", "TRUE"));
+const POSTGRES_TITLE: &str = postgres!(led!("TRUE", ""), "TRUE");
 
-const POSTGRES_TEXT: &str =
-    postgres!(led!("FALSE", "", lacks!("TRUE", "$11::text[] || $10::text")));
+const POSTGRES_TEXT: &str = postgres!(led!("FALSE", ""), lacks_in_title!("$11::text[]"));
 
-const POSTGRES_TITLE_OF_TWO: &str = postgres!(led_by_two!("TRUE", "TRUE"));
+const POSTGRES_TITLE_OF_TWO: &str = postgres!(led_by_two!("TRUE"), "TRUE");
 
 const POSTGRES_TEXT_OF_TWO: &str =
-    postgres!(led_by_two!("FALSE", lacks!("TRUE", "$11::text[] || ARRAY[$10, $12]::text[]")));
+    postgres!(led_by_two!("FALSE"), lacks_in_title!("$11::text[] || $12::text"));
 
-const POSTGRES_BEGINS: &str = postgres!(led_by_beginnings!());
+const POSTGRES_BEGINS: &str = postgres!(led_by_beginnings!(), "TRUE");
 
 const SQLITE_PLACES: &str = places!(
     "SELECT n.course_id FROM course_words w CROSS JOIN course_numbers n ON n.number = -w.rowid
@@ -308,9 +321,9 @@ macro_rules! postgres_places {
     };
 }
 
-const POSTGRES_PLACES: &str = postgres_places!(led!("FALSE", "", "TRUE"));
+const POSTGRES_PLACES: &str = postgres_places!(led!("FALSE", ""));
 
-const POSTGRES_PLACES_OF_TWO: &str = postgres_places!(led_by_two!("FALSE", "TRUE"));
+const POSTGRES_PLACES_OF_TWO: &str = postgres_places!(led_by_two!("FALSE"));
 
 const POSTGRES_PLACES_OF_BEGINNINGS: &str = postgres_places!(led_by_beginnings!());
 

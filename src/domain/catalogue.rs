@@ -228,6 +228,19 @@ mod tests {
     }
 
     #[test]
+    fn small_letters_are_the_same_wherever_they_stand() {
+        // A Σ that ends a word, and a Kelvin.
+        for (search, title) in
+            [("οδός", "ΟΔΌΣ"), ("ΣΟΦΌΣ", "ο Σοφός"), ("kelvin", "300 \u{212a}elvin")]
+        {
+            assert!(Words::of(search).are_in(title, "", Tier::Title), "{title}");
+            assert!(Words::of(search).are_in("", title, Tier::Text), "{title}");
+        }
+        let cut_at_sigma = format!("{}ΣΑ", "x".repeat(39));
+        assert!(Words::of(&cut_at_sigma).are_in(&cut_at_sigma, "", Tier::Title));
+    }
+
+    #[test]
     fn words_are_letters_and_digits() {
         for (text, words) in [
             ("Rust for the Web", &["rust", "for", "the", "web"][..]),
