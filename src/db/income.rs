@@ -70,7 +70,8 @@ macro_rules! all_shares {
 }
 
 /// First the moment of the last one, for which the index has the order. PostgreSQL, which takes all
-/// accounts for equally busy, would otherwise read a whole year of the busiest, and sort it.
+/// accounts for equally busy, would otherwise read a whole year of the busiest, and sort it. (SQLite, whose
+/// index goes on by the journal, would not.)
 macro_rules! shares {
     ($cursor:literal, $order:literal, $within:literal, $bound:literal) => {
         concat!(

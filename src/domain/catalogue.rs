@@ -166,8 +166,8 @@ impl Words {
     /// Whether their letters are in one of two texts: far sooner said than whether they are words of it.
     fn may_be_in(&self, title: &str, description: &str) -> bool {
         let texts = [title, description].map(str::to_lowercase);
-        // A Greek letter is not the same small letter everywhere.
-        let mut words = self.0.iter().filter(|word| word.is_ascii());
+        // What is a small sigma depends on what stands beside it, as with no other letter.
+        let mut words = self.0.iter().filter(|word| !word.contains(['σ', 'ς']));
         words.all(|word| texts.iter().any(|text| text.contains(word.as_str())))
     }
 }

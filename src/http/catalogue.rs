@@ -226,3 +226,29 @@ impl From<Category> for CategoryView {
         Self { id, name, description }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_says_how_far_a_search_has_come() {
+        let id = "019a1b2c-3d4e-7f50-8a9b-0c1d2e3f4a5b";
+        for (text, are_many) in
+            [(format!("text {id} 12"), false), (format!("many begins {id} -1"), true)]
+        {
+            let seen = read_seen(&text).unwrap();
+            assert_eq!((write_seen(seen), seen.are_many), (text, are_many));
+        }
+        for other in [
+            "",
+            "many",
+            "many ",
+            "text",
+            &format!("many many text {id} 1"),
+            &format!("some {id} 1"),
+        ] {
+            assert!(read_seen(other).is_err(), "{other}");
+        }
+    }
+}

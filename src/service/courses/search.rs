@@ -13,6 +13,9 @@ use crate::{
     id::CourseId,
 };
 
+/// The most courses that are looked at in one go.
+const LOOKED_AT_ONCE: usize = 200;
+
 /// The most for one page, of those that the filter lets through. If they do not fill it, the next page
 /// goes on from there.
 const LOOKED_AT_MAX: usize = 600;
@@ -178,7 +181,7 @@ async fn look_through(
         }
         // Those among which the rest is, if it is as dense as what was found.
         let missing = limit + 1 - found.len();
-        at_once = (missing * looked / found.len().max(1)).clamp(limit, LOOKED_AT_MAX);
+        at_once = (missing * looked / found.len().max(1)).clamp(limit, LOOKED_AT_ONCE);
         at_once = at_once.min(LOOKED_AT_MAX.saturating_sub(looked));
     }
     Ok((found, after))
