@@ -8,12 +8,15 @@
 //! scripts/with-postgres cargo bench --bench catalogue
 //! ```
 //!
-//! Each kind of question is asked twice: first all readers look at the first page, for which Murph reads
-//! once for all who wait; then each leafs through on his own, and hardly any two ask the same.
+//! Each kind of question is asked in three ways: first all readers look at the first page, for which Murph
+//! reads once for all who wait; then each leafs through on his own, so that hardly any two ask the same, in
+//! the manner of people, if very quick ones: each looks at a page before he asks for another; and last the
+//! same without looking, which keeps all cores busy.
 //!
 //! `MURPH_BENCH_COURSES` says how many courses (100 000), `MURPH_BENCH_READERS` how many readers
 //! (50), `MURPH_BENCH_SECONDS` how long each kind of question is asked in each way (5),
-//! `MURPH_BENCH_ONLY` a part of the names of those kinds that are asked.
+//! `MURPH_BENCH_PAUSE_MS` how long a page is looked at (200), `MURPH_BENCH_ONLY` a part of the names of
+//! those kinds that are asked.
 
 #![expect(
     clippy::print_stdout,
@@ -98,6 +101,8 @@ fn main() -> ExitCode {
     let only = std::env::var("MURPH_BENCH_ONLY").ok();
     let span = from_environment("MURPH_BENCH_SECONDS", 5);
     let span = Duration::from_secs(u64::try_from(span).expect("a bench is not that long"));
+    let pause = from_environment("MURPH_BENCH_PAUSE_MS", 200);
+    let pause = Duration::from_millis(u64::try_from(pause).expect("nobody looks that long"));
     let directory = tempfile::tempdir().expect("a directory");
     let url = match std::env::var("MURPH_TEST_DATABASE") {
         Ok(url) => runtime.block_on(postgres::fresh(&url)),
@@ -110,9 +115,11 @@ fn main() -> ExitCode {
         ("AUTH__SECRET", "a secret of this bench, long enough, 0123".to_owned()),
     ]);
     println!("{courses} courses, {readers} readers at once\n");
-    println!("{:<26}{:^32}{:^32}", "", "all the first page", "each another page");
-    let columns = format!("{:>11} {:>8} {:>8}   ", "answers/s", "p50", "p99");
-    println!("{:<26}{columns}{columns}", "");
+    let looked_at = format!("each another, {} ms each", pause.as_millis());
+    let ways = ["all the first page", &looked_at, "each another page"];
+    println!("{:<26}{:^32}{:^32}{:^32}", "", ways[0], ways[1], ways[2]);
+    let columns = format!("{:>11} {:>8} {:>8}   ", "answers/s", "p50", "p99").repeat(ways.len());
+    println!("{:<26}{columns}", "");
     for (name, query) in [
         ("the newest", String::new()),
         ("the cheapest", "sort=price".into()),
@@ -133,9 +140,12 @@ fn main() -> ExitCode {
         }
         let first = format!("{}/api/v1/courses?{query}", server.url);
         let pages = runtime.block_on(leaf_through(&first));
-        let alike = runtime.block_on(ask(vec![first], readers, span));
-        let apart = runtime.block_on(ask(pages, readers, span));
-        println!("{name:<26}{}{}", summary(alike, span), summary(apart, span));
+        let restless = Reading { readers, span, pause: Duration::ZERO };
+        let people = Reading { pause, ..restless };
+        let ways = [(vec![first], restless), (pages.clone(), people), (pages, restless)];
+        let took =
+            ways.map(|(pages, reading)| summary(runtime.block_on(ask(pages, reading)), span));
+        println!("{name:<26}{}", took.concat());
     }
     ExitCode::SUCCESS
 }
@@ -171,8 +181,19 @@ async fn leaf_through(first: &str) -> Vec<String> {
     pages
 }
 
-/// Asks with all readers, for these pages in turn, and says how long each answer took.
-async fn ask(pages: Vec<String>, readers: usize, span: Duration) -> Vec<Duration> {
+/// How readers read.
+#[derive(Clone, Copy)]
+struct Reading {
+    readers: usize,
+    /// How long all of them do.
+    span: Duration,
+    /// How long each looks at a page before he asks for another.
+    pause: Duration,
+}
+
+/// Asks for these pages in turn, and says how long each answer took. Nobody begins when another does.
+async fn ask(pages: Vec<String>, reading: Reading) -> Vec<Duration> {
+    let Reading { readers, span, pause } = reading;
     let (client, pages) = (client(), Arc::new(pages));
     let mut tasks = JoinSet::new();
     let until = Instant::now() + span;
@@ -180,7 +201,10 @@ async fn ask(pages: Vec<String>, readers: usize, span: Duration) -> Vec<Duration
         let (client, pages) = (client.clone(), Arc::clone(&pages));
         // Far from where the others are.
         let mut nth = reader * pages.len() / readers;
+        let first =
+            pause * u32::try_from(reader).expect("few") / u32::try_from(readers).expect("few");
         tasks.spawn(async move {
+            tokio::time::sleep(first).await;
             let mut took = Vec::new();
             while Instant::now() < until {
                 let began = Instant::now();
@@ -190,6 +214,10 @@ async fn ask(pages: Vec<String>, readers: usize, span: Duration) -> Vec<Duration
                 response.bytes().await.expect("a whole answer");
                 took.push(began.elapsed());
                 nth += 1;
+                // No time at all would be a millisecond, too.
+                if !pause.is_zero() {
+                    tokio::time::sleep(pause).await;
+                }
             }
             took
         });
