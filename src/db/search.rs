@@ -10,12 +10,14 @@
 //! offer is found: see [`index()`].
 
 mod index;
+mod lead;
 
-use sqlx::{FromRow, PgConnection};
+use sqlx::FromRow;
 use uuid::Uuid;
 
 pub use self::index::index;
 pub(super) use self::index::{fill, is_missing};
+use self::lead::Lead;
 use crate::{
     db::{
         Conn, Tx,
@@ -26,10 +28,6 @@ use crate::{
     id::{CategoryId, CourseId, UserId},
     money::Money,
 };
-
-/// A word of fewer courses than these is rare: each of them is asked whether it has the others, too.
-/// Of two that are not, the lists are walked beside each other.
-const RARE_MAX: i64 = 300;
 
 /// So many entries of words that begin alike are looked at.
 const BEGINNINGS_MAX: i64 = 2_000;
@@ -82,7 +80,7 @@ pub async fn search(
             ask.bind(postgres_beginnings(words)).bind(BEGINNINGS_MAX).fetch_all(conn).await?
         }
         Conn::Postgres(conn) => {
-            let Lead { first, second, others } = lead(conn, words, tier).await?;
+            let Lead { first, second, others } = Lead::of(conn, words, tier).await?;
             match (second, tier) {
                 (None, Tier::Title) => ask_for!(POSTGRES_TITLE).bind(first).bind(others),
                 (None, _) => ask_for!(POSTGRES_TEXT).bind(first).bind(others),
@@ -132,7 +130,7 @@ pub async fn places(
             let ask = ask_for!(POSTGRES_PLACES_OF_BEGINNINGS).bind(longest);
             ask.bind(postgres_beginnings(words)).bind(most).fetch_all(conn).await?
         }
-        Conn::Postgres(conn) => match lead(conn, words, Tier::Text).await? {
+        Conn::Postgres(conn) => match Lead::of(conn, words, Tier::Text).await? {
             Lead { first, second: None, others } => {
                 ask_for!(POSTGRES_PLACES).bind(first).bind(others).fetch_all(conn).await?
             }
@@ -331,42 +329,6 @@ const POSTGRES_PLACES_OF_BEGINNINGS: &str = postgres_places!(led_by_beginnings!(
 const COUNT_BEGINNINGS: &str = "
     SELECT COUNT(*) FROM (SELECT FROM course_words
                            WHERE word >= $1 AND word < $1 || chr(1114111) LIMIT $2) found";
-
-/// The words that lead: a rare one alone, or two that are not; and those that are left.
-struct Lead {
-    first: String,
-    second: Option<String>,
-    others: Vec<String>,
-}
-
-async fn lead(conn: &mut PgConnection, words: &Words, tier: Tier) -> Result<Lead> {
-    let words = words.as_slice();
-    let counted: Vec<(String, i64)> = if words.len() < 2 {
-        words.iter().map(|word| (word.clone(), 0)).collect()
-    } else {
-        sqlx::query_as(COUNT)
-            .bind(words)
-            .bind(tier == Tier::Title)
-            .bind(RARE_MAX)
-            .fetch_all(conn)
-            .await?
-    };
-    let is_rare = counted.first().is_none_or(|(_, courses)| *courses < RARE_MAX);
-    let mut words = counted.into_iter().map(|(word, _)| word);
-    Ok(Lead {
-        first: words.next().unwrap_or_default(),
-        second: if is_rare { None } else { words.next() },
-        others: words.collect(),
-    })
-}
-
-/// Words, those of the fewest courses first.
-const COUNT: &str = "
-    SELECT word, courses FROM unnest($1::text[]) AS asked(word),
-           LATERAL (SELECT COUNT(*) AS courses
-                      FROM (SELECT FROM course_words w
-                             WHERE w.word = asked.word AND in_title = $2 LIMIT $3) found) counted
-     ORDER BY courses";
 
 fn category(filter: &Filter) -> Option<CategoryId> {
     match filter.shelf {
